@@ -1,0 +1,217 @@
+"""Which instructions matter, and which programs are the same: analysis of whole batches.
+
+An instruction is live if what it writes can reach s1 at the end of some Predict,
+followed to a fixpoint over the train loop. That is exact: removing the others
+changes no prediction and no random draw (supplement S6 of the paper does it by
+hand, after the search). Sets of registers are bit masks, so one backward step
+over a whole population is a handful of NumPy operations.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from azero_jax import ops
+from azero_jax.program import NO_KIND, MemorySize, Population, Program, operand_kinds
+from azero_jax.text import IN1, IN2, OP, OUT
+
+_COLUMNS = (IN1, IN2, OUT)
+_FULL = np.uint64(0xFFFFFFFFFFFFFFFF)
+
+
+class Liveness(NamedTuple):
+    """What a population's programs really do.
+
+    Attributes:
+      live: bool [P, L], the lines whose results can reach a prediction.
+      read_first: bool [P, R], the registers that live code reads before it has
+        written them, and that therefore must start at zero.
+    """
+
+    live: np.ndarray
+    read_first: np.ndarray
+
+
+class RegisterNumbers(NamedTuple):
+    """Numbers all registers through: scalars, then vectors, then matrices.
+
+    Attributes:
+      first: number of address 0 of each kind; for NO_KIND the count of registers.
+      count: R, all registers.
+    """
+
+    first: np.ndarray
+    count: int
+
+    @classmethod
+    def of(cls, memory: MemorySize) -> RegisterNumbers:
+        first = np.concatenate([[0], np.cumsum(memory)])
+        return cls(first, int(first[-1]))
+
+
+def find_live(population: Population, memory: MemorySize) -> Liveness:
+    """Finds the live instructions of every program.
+
+    Args:
+      population: P programs of L lines, with addresses within the memory.
+      memory: the addresses there are.
+    """
+    size, num_lines = population.code.shape[:2]
+    numbers = RegisterNumbers.of(memory)
+    reads, writes, keeps = _masks(population, numbers)
+    num_words = reads.shape[1]
+    live = np.zeros((num_lines, size), bool)
+    s0, s1, v0 = (_bit(number, num_words) for number in (0, 1, numbers.first[1]))
+    given = ~(s0 | v0)  # the machine sets s0 and v0 before Predict and before Learn
+    setup, predict, learn = (range(start, start + lines) for start, lines in zip(population.starts, population.capacity))
+
+    def backward(lines: range, after: np.ndarray) -> np.ndarray:
+        for line in reversed(lines):
+            matters = (after & writes[line]).any(axis=0) if num_words > 1 else (after & writes[line])[0] != 0
+            live[line] = matters
+            after = np.where(matters, (after & keeps[line]) | reads[line], after)
+        return after
+
+    before_predict = np.zeros((num_words, size), np.uint64)
+    while True:
+        carried = before_predict & given
+        before_learn = backward(learn, carried) & given
+        before = backward(predict, s1 | before_learn | carried)
+        if np.array_equal(before, before_predict):
+            break
+        before_predict = before
+    at_start = backward(setup, before_predict & given)
+    return Liveness(live.T, _unpack(at_start, numbers.count))
+
+
+def _masks(population: Population, numbers: RegisterNumbers) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Per line: registers read, register written, registers kept; uint64 [L, words, P]."""
+    kinds = operand_kinds()
+    num_words = max(1, -(-numbers.count // 64))
+    most = int(max(np.diff(numbers.first)))
+    bits = np.zeros((num_words, NO_KIND + 1, most), np.uint64)
+    for kind in range(NO_KIND):
+        for address in range(numbers.first[kind + 1] - numbers.first[kind]):
+            number = int(numbers.first[kind]) + address
+            bits[number // 64, kind, address] = np.uint64(1) << np.uint64(number % 64)
+    lines = np.ascontiguousarray(population.code.transpose(2, 1, 0)).astype(np.intp)
+    op = lines[OP]
+    masks = {}
+    for column in _COLUMNS:
+        by_op = bits[:, kinds[column]].reshape(num_words, -1)  # [words, op * most + address]
+        masks[column] = by_op[:, op * most + lines[column]].transpose(1, 0, 2)
+    partial = np.array([op.writes_one_element for op in ops.table()])[op][:, None, :]
+    reads = masks[IN1] | masks[IN2] | np.where(partial, masks[OUT], 0)
+    keeps = ~np.where(partial, 0, masks[OUT])
+    return reads, masks[OUT], keeps
+
+
+def _bit(number: int, num_words: int) -> np.ndarray:
+    word = np.zeros((num_words, 1), np.uint64)
+    word[number // 64] = np.uint64(1) << np.uint64(number % 64)
+    return word
+
+
+def _unpack(words: np.ndarray, count: int) -> np.ndarray:
+    """uint64 [words, P] to bool [P, count]."""
+    octets = np.ascontiguousarray(words.T).astype("<u8").view(np.uint8)
+    return np.unpackbits(octets, axis=1, count=count, bitorder="little").astype(bool)
+
+
+def simplify(program: Program, memory: MemorySize | None = None) -> Program:
+    """The same function without its dead instructions.
+
+    Fitness is unchanged to the last bit, random ops included.
+
+    Args:
+      program: any program.
+      memory: its memory; by default as many addresses as it uses.
+    """
+    population = Population.from_programs([program])
+    live = find_live(population, memory or smallest_memory(population)).live[0]
+    functions = population.functions[live]
+    lengths = tuple(int((functions == function).sum()) for function in range(3))
+    return Program(population.code[0][live], population.constants[0][live], lengths)  # type: ignore[arg-type]
+
+
+def smallest_memory(population: Population) -> MemorySize:
+    """The smallest memory that holds every address that the programs use."""
+    kinds = operand_kinds()
+    op = population.code[..., OP]
+    used = [2, 1, 0]
+    for column in _COLUMNS:
+        for kind in range(NO_KIND):
+            addresses = population.code[..., column][kinds[column][op] == kind]
+            used[kind] = max(used[kind], int(addresses.max(initial=-1)) + 1)
+    return MemorySize(*used)
+
+
+def structural_keys(population: Population, live: np.ndarray, memory: MemorySize) -> np.ndarray:
+    """A 64-bit key for each program: equal for programs that are equal but for names.
+
+    Dead instructions do not count, registers are named by where they occur first,
+    and all registers that nothing writes are one, since they hold zero. Programs
+    with live random ops keep their names, as what they draw depends on those.
+
+    Args:
+      population: P programs of L lines.
+      live: bool [P, L], from `find_live`.
+      memory: the addresses there are.
+
+    Returns:
+      uint64 [P].
+    """
+    size = len(population)
+    numbers = RegisterNumbers.of(memory)
+    kinds = operand_kinds()
+    program, line = np.nonzero(live)
+    code = population.code[program, line].astype(np.int64)
+    op = code[:, OP]
+    counts = live.sum(axis=1)
+    ends = np.cumsum(counts)
+    rank = np.arange(len(program)) - (ends - counts)[program]
+
+    registers = np.stack([numbers.first[kinds[column][op]] + code[:, column] for column in _COLUMNS], axis=1)
+    registers = np.minimum(registers, numbers.count)  # R stands for "no operand"
+    slots = program[:, None] * (numbers.count + 1) + registers
+    places = 1 + rank[:, None] * 3 + np.arange(3)
+    first_place = np.zeros(size * (numbers.count + 1), np.int64)
+    first_place[slots.ravel()[::-1]] = places.ravel()[::-1]
+    written = np.zeros(size * (numbers.count + 1), bool)
+    written[slots[:, 2]] = True
+    names = np.where(written[slots], _FIRST_NAME + first_place[slots], _NAME_OF_ZERO)
+    for name, number in enumerate((0, 1, int(numbers.first[1]), numbers.count)):
+        names[registers == number] = _NAME_OF_ZERO + 1 + name
+    draws = np.array([op.draws is not None for op in ops.table()])[op]
+    random_programs = np.zeros(size, bool)
+    random_programs[program[draws]] = True
+    names = np.where(random_programs[program][:, None], _FIRST_NAME + registers, names)
+
+    place = rank * 3 + population.functions[line]
+    hashes = _mix(_fold(_mix(place.astype(np.uint64)), op))
+    for column in range(3):
+        hashes = _mix(_fold(hashes, names[:, column]))
+    num_constants = np.array([len(op.constants) for op in ops.table()])[op]
+    for index in range(ops.MAX_CONSTANTS):
+        having = np.flatnonzero(num_constants > index)
+        bits = population.constants[program[having], line[having], index].view(np.uint64)
+        hashes[having] = _mix(_fold(hashes[having], bits))
+    sums = np.concatenate([[np.uint64(0)], np.cumsum(hashes)])
+    return _mix(_fold(sums[ends] - sums[ends - counts], counts))
+
+
+_NAME_OF_ZERO = 0
+_FIRST_NAME = 8
+
+
+def _fold(hashes: np.ndarray, values: np.ndarray) -> np.ndarray:
+    return hashes * np.uint64(0x9E3779B97F4A7C15) ^ values.astype(np.uint64)
+
+
+def _mix(x: np.ndarray) -> np.ndarray:
+    """A bijection of uint64 that spreads every input bit over all output bits."""
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))

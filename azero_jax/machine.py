@@ -1,0 +1,406 @@
+"""The machine: one `lax.while_loop` around one `lax.switch` that runs linear code.
+
+All programs of a call stand behind each other in one code array; the machine
+runs each over all its examples, writes its results and goes on to the next.
+Tasks are lanes: memory is a 2-D array [rows, D], a scalar one row, a vector F
+rows, a matrix F * F rows. The control steps (load an example, reveal its
+label, accumulate a validation error, ...) are branches of the same switch.
+
+What XLA's CPU backend needs from this file, all measured: the same few operands
+for every branch, at most one write to memory per branch, unsigned indices, and
+rows that one control step writes lying next to each other.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from azero_jax import draws, lane_forms, ops
+from azero_jax.program import MemorySize
+
+# One instruction is WORD_SIZE unsigned 32-bit numbers: the opcode, the first rows
+# of both operands and of the output, and two constants (one number each in float32,
+# two in float64). Control steps that jump hold a table of targets instead, one for
+# each ExampleKind, behind the opcode.
+WORD_SIZE = 8
+OPCODE, OPERAND_A, OPERAND_B, OUTPUT, CONSTANTS = 0, 1, 2, 3, 4
+DRAW_KEY = OPERAND_A
+JUMP_TABLE = 1
+
+HALTED = np.uint32(0xFFFFFFFF)
+
+# The results of one program, in rows of lanes.
+RESULT_ROWS = 3
+RESULT_LOSS, RESULT_STEPS, RESULT_FINGERPRINT = range(RESULT_ROWS)
+
+
+class Control(enum.IntEnum):
+    """Control steps; their opcodes follow those of the ops."""
+
+    START = 0  # zero the fixed rows
+    ZERO_SCALAR = 1
+    ZERO_VECTOR = 2
+    ZERO_MATRIX = 3
+    LOAD = 4  # features in, label hidden; jump by the example's kind
+    CHECK = 5  # jump to FINISH when every task has failed
+    REVEAL = 6  # check the training error, show the label
+    NEXT = 7  # go to the next example, as LOAD
+    ACCUMULATE = 8  # add the validation error, then as NEXT
+    EPOCH = 9  # keep the best epoch's loss, jump to LOAD
+    FINISH = 10  # write the results of the program
+    HALT = 11  # the end of the code
+
+
+class ExampleKind(enum.IntEnum):
+    """What a schedule entry asks for; its jump target's place in the jump table.
+
+    Looking whether all tasks have failed costs more than most ops, so the schedule
+    says before which examples it is worth it.
+    """
+
+    TRAIN = 0
+    TRAIN_AFTER_CHECK = 1
+    VALID = 2
+    VALID_AFTER_CHECK = 3
+    EPOCH_END = 4
+    END = 5
+
+
+# Rows of an example in front of its features: the label, and the zero that s0
+# holds while the label is hidden.
+EXAMPLE_HEADER = 2
+
+# A schedule entry is (example << SCHEDULE_SHIFT) | kind.
+SCHEDULE_SHIFT = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """Where each register lives: the first row of every address of every kind.
+
+    Rows that one control step writes are neighbours: fingerprint, s1, best, loss,
+    steps, s0, v0, then all other registers, then the results. `steps` counts the
+    training examples seen, and is negative for a task that has failed.
+    """
+
+    memory: MemorySize
+    features_size: int
+
+    FINGERPRINT = 0
+    PREDICTION = 1
+    BEST = 2
+    LOSS = 3
+    STEPS = 4
+    LABEL = 5
+    FEATURES = 6
+
+    @property
+    def first_free(self) -> int:
+        return self.FEATURES + self.features_size
+
+    def size(self, kind: str) -> int:
+        """Rows of one register of a kind."""
+        return self.features_size ** {"s": 0, "v": 1, "m": 2}[kind]
+
+    def rows(self, kind: str) -> np.ndarray:
+        """First row of each address of a kind, int64 [addresses]."""
+        scalars, vectors, matrices = self.memory
+        first_vector = self.first_free + max(scalars - 2, 0)
+        first_matrix = first_vector + max(vectors - 1, 0) * self.features_size
+        if kind == "s":
+            return np.array([self.LABEL, self.PREDICTION, *range(self.first_free, first_vector)][:scalars])
+        if kind == "v":
+            return np.array([self.FEATURES, *range(first_vector, first_matrix, self.features_size)][:vectors])
+        return first_matrix + np.arange(matrices) * self.features_size**2
+
+    @property
+    def first_result(self) -> int:
+        return int(self.rows("m")[0] if self.memory.matrices else self._end_of_vectors()) + self.memory.matrices * self.size("m")
+
+    def _end_of_vectors(self) -> int:
+        return self.first_free + max(self.memory.scalars - 2, 0) + max(self.memory.vectors - 1, 0) * self.features_size
+
+
+class State(NamedTuple):
+    """What the loop carries.
+
+    Attributes:
+      program_counter: uint32 scalar.
+      position: uint32 scalar, the position in the schedule; the step of random ops.
+      memory: [rows, D].
+    """
+
+    program_counter: jax.Array
+    position: jax.Array
+    memory: jax.Array
+
+
+@dataclasses.dataclass(frozen=True)
+class MachineConfig:
+    """Everything that is compiled into a machine.
+
+    Attributes:
+      layout: the memory layout.
+      loss: "rmse" or "accuracy".
+      max_abs_error: a larger error on any example stops a task.
+      dtype: "float32" or "float64".
+      lanes: D, tasks that run side by side.
+      max_results: programs of one call.
+      fingerprint: whether errors are hashed, for functional equivalence.
+      op_table: the ops known.
+    """
+
+    layout: Layout
+    loss: str
+    max_abs_error: float
+    dtype: str
+    lanes: int
+    max_results: int
+    fingerprint: bool
+    op_table: tuple[ops.Op, ...]
+
+
+class _Operands(NamedTuple):
+    """Read-only operands of every branch.
+
+    Attributes:
+      code: uint32 [instructions, WORD_SIZE].
+      schedule: uint32 [positions].
+      examples: [rows, D]; each example is its label, a zero and its F features.
+      tasks: uint32 [D], the number of each lane's task.
+    """
+
+    code: jax.Array
+    schedule: jax.Array
+    examples: jax.Array
+    tasks: jax.Array
+
+
+def build(config: MachineConfig) -> Callable[..., jax.Array]:
+    """Makes the function that runs code.
+
+    Returns:
+      A function of (code uint32 [instructions, WORD_SIZE], schedule uint32
+      [positions], examples [rows, D], tasks uint32 [D]) that returns
+      [max_results, RESULT_ROWS, D]; to be jitted.
+    """
+    branches = [_op_branch(config, op) for op in config.op_table] + _control_branches(config)
+
+    def step(state: State, operands: _Operands) -> State:
+        opcode = _field(operands, state.program_counter, OPCODE).astype(jnp.int32)
+        return lax.switch(opcode, branches, state, operands)
+
+    def run(code, schedule, examples, tasks):
+        operands = _Operands(code, schedule, examples, tasks)
+        first_result = config.layout.first_result
+        rows = first_result + config.max_results * RESULT_ROWS
+        memory = jnp.zeros((rows, config.lanes), config.dtype)
+        state = State(jnp.uint32(0), jnp.uint32(0), memory)
+        state = lax.while_loop(lambda s: s.program_counter != HALTED, lambda s: step(s, operands), state)
+        return state.memory[first_result:].reshape(config.max_results, RESULT_ROWS, config.lanes)
+
+    return run
+
+
+def _read(memory, row, rows):
+    return lax.dynamic_slice(memory, (row, np.uint32(0)), (rows, memory.shape[1]))
+
+
+def _field(operands: _Operands, program_counter, field):
+    """One number of an instruction: a scalar load, where `code[i, j]` would be a gather."""
+    return lax.dynamic_slice(operands.code, (program_counter, jnp.uint32(field)), (1, 1))[0, 0]
+
+
+def _write(state: State, row, value) -> State:
+    memory = lax.dynamic_update_slice(state.memory, value, (row, np.uint32(0)))
+    return State(state.program_counter + np.uint32(1), state.position, memory)
+
+
+def _op_branch(config: MachineConfig, op: ops.Op):
+    layout, lanes, features_size = config.layout, config.lanes, config.layout.features_size
+    if not op.output:
+        return lambda state, operands: state._replace(program_counter=state.program_counter + np.uint32(1))
+
+    def value_shape(kind):
+        return (*ops.output_shape(kind, features_size), lanes)
+
+    def branch(state: State, operands: _Operands) -> State:
+        word = lax.dynamic_slice(operands.code, (state.program_counter, np.uint32(0)), (1, WORD_SIZE))[0]
+        rows = layout.size(op.output)
+        if op.function is not None:
+            inputs = [
+                _read(state.memory, word[OPERAND_A + i], layout.size(kind)).reshape(value_shape(kind))
+                for i, kind in enumerate(op.inputs)
+            ]
+            value = lane_forms.apply(op, inputs, features_size)
+        else:
+            constants = _constants(word, config.dtype)
+            if op.draws is None:
+                rows = 1  # the assembler has turned indices into the row to write
+                value = jnp.broadcast_to(constants[0], (1, lanes))
+            else:
+                bits = draws.random_bits(word[DRAW_KEY], state.position, operands.tasks, rows)
+                if op.draws == "uniform":
+                    value = constants[0] + (constants[1] - constants[0]) * draws.uniform(bits, np.dtype(config.dtype))
+                else:
+                    value = constants[0] + constants[1] * draws.gaussian(bits, np.dtype(config.dtype))
+        return _write(state, word[OUTPUT], value.reshape(rows, lanes))
+
+    return branch
+
+
+def _constants(word, dtype):
+    if dtype == "float32":
+        return lax.bitcast_convert_type(word[CONSTANTS : CONSTANTS + 2], jnp.float32)
+    return lax.bitcast_convert_type(word[CONSTANTS : CONSTANTS + 4].reshape(2, 2), jnp.float64)
+
+
+def _control_branches(config: MachineConfig):
+    layout, lanes = config.layout, config.lanes
+    dtype = np.dtype(config.dtype)
+    example_rows = np.uint32(EXAMPLE_HEADER + layout.features_size)
+    accuracy = config.loss == "accuracy"
+
+    def fixed_row(state, row):
+        return state.memory[row : row + 1]
+
+    def entry_at(operands, position):
+        """First row and kind of the example at a position of the schedule."""
+        entry = lax.dynamic_slice(operands.schedule, (position,), (1,))[0]
+        return (entry >> SCHEDULE_SHIFT) * example_rows, entry & np.uint32((1 << SCHEDULE_SHIFT) - 1)
+
+    def current_label(state, operands):
+        return _read(operands.examples, entry_at(operands, state.position)[0], 1)
+
+    def hidden_label_and_features(operands, first_row):
+        return _read(operands.examples, first_row + np.uint32(1), 1 + layout.features_size)
+
+    def target(state, operands, kind):
+        return _field(operands, state.program_counter, jnp.uint32(JUMP_TABLE) + kind)
+
+    def sigmoid(x):
+        return 1 / (1 + jnp.exp(-x))
+
+    def with_error(state, error):
+        """The fingerprint after an error, of tasks that have not failed."""
+        bits_type = jnp.uint32 if dtype == np.float32 else jnp.uint64
+        as_bits = lambda x: lax.bitcast_convert_type(x, bits_type)
+        fingerprint = fixed_row(state, layout.FINGERPRINT)
+        mixed = (as_bits(fingerprint) ^ as_bits(error)) * bits_type(0x9E3779B1)
+        mixed = lax.bitcast_convert_type(mixed ^ (mixed >> bits_type(15)), dtype)
+        return jnp.where(fixed_row(state, layout.STEPS) < 0, fingerprint, mixed)
+
+    def start(state, operands):
+        rows = lax.broadcasted_iota(jnp.int32, (layout.first_free, lanes), 0)
+        value = jnp.where(rows == layout.BEST, dtype.type(np.inf), dtype.type(0))
+        return _write(state._replace(position=jnp.uint32(0)), np.uint32(0), value)
+
+    def zero(kind):
+        def branch(state, operands):
+            output = _field(operands, state.program_counter, OUTPUT)
+            return _write(state, output, jnp.zeros((layout.size(kind), lanes), dtype))
+
+        return branch
+
+    def load(state, operands):
+        first_row, kind = entry_at(operands, state.position)
+        program_counter = target(state, operands, kind)
+        state = _write(state, np.uint32(layout.LABEL), hidden_label_and_features(operands, first_row))
+        return state._replace(program_counter=program_counter)
+
+    def check(state, operands):
+        some_alive = jnp.max(state.memory[layout.STEPS]) >= 0
+        stop = _field(operands, state.program_counter, JUMP_TABLE)
+        return state._replace(program_counter=jnp.where(some_alive, state.program_counter + np.uint32(1), stop))
+
+    def reveal(state, operands):
+        label = current_label(state, operands)
+        steps = fixed_row(state, layout.STEPS)
+        prediction = fixed_row(state, layout.PREDICTION)
+        if accuracy:
+            prediction = sigmoid(prediction)
+        error = jnp.abs(label - prediction)
+        seen = steps + 1
+        # Not `error > max_abs_error`: NaN fails, too.
+        new_steps = jnp.where(steps < 0, steps, jnp.where(error <= config.max_abs_error, seen, -seen))
+        rows = [new_steps, label]
+        first = layout.STEPS
+        if accuracy or config.fingerprint:
+            rows = [prediction, fixed_row(state, layout.BEST), fixed_row(state, layout.LOSS), *rows]
+            first = layout.PREDICTION
+        if config.fingerprint:
+            rows = [with_error(state, error), *rows]
+            first = layout.FINGERPRINT
+        return _write(state, np.uint32(first), jnp.concatenate(rows))
+
+    def next_example(state, operands):
+        position = state.position + np.uint32(1)
+        return load(state._replace(position=position), operands)
+
+    def accumulate(state, operands):
+        label = current_label(state, operands)
+        loss = fixed_row(state, layout.LOSS)
+        steps = fixed_row(state, layout.STEPS)
+        prediction = fixed_row(state, layout.PREDICTION)
+        if accuracy:
+            error = ((sigmoid(prediction) > 0.5) != (label > 0.5)).astype(dtype)
+            loss = loss + error
+            new_steps = steps
+        else:
+            error = jnp.abs(label - prediction)
+            loss = loss + error * error
+            new_steps = jnp.where((steps < 0) | (error <= config.max_abs_error), steps, -steps)
+        position = state.position + np.uint32(1)
+        first_row, kind = entry_at(operands, position)
+        rows = [loss, new_steps, hidden_label_and_features(operands, first_row)]
+        first = layout.LOSS
+        if config.fingerprint:
+            rows = [with_error(state, error), prediction, fixed_row(state, layout.BEST), *rows]
+            first = layout.FINGERPRINT
+        program_counter = target(state, operands, kind)
+        return State(program_counter, position, _write(state, np.uint32(first), jnp.concatenate(rows)).memory)
+
+    def epoch(state, operands):
+        loss = fixed_row(state, layout.LOSS)
+        best = fixed_row(state, layout.BEST)
+        better = (fixed_row(state, layout.STEPS) >= 0) & (loss < best)
+        value = jnp.concatenate([jnp.where(better, loss, best), jnp.zeros_like(loss)])
+        program_counter = _field(operands, state.program_counter, JUMP_TABLE)
+        return State(program_counter, state.position + np.uint32(1), _write(state, np.uint32(layout.BEST), value).memory)
+
+    def finish(state, operands):
+        value = jnp.concatenate(
+            [
+                fixed_row(state, layout.BEST),
+                jnp.abs(fixed_row(state, layout.STEPS)),
+                fixed_row(state, layout.FINGERPRINT),
+            ]
+        )
+        return _write(state, _field(operands, state.program_counter, OUTPUT), value)
+
+    def halt(state, operands):
+        return state._replace(program_counter=HALTED | state.program_counter)
+
+    table = {
+        Control.START: start,
+        Control.ZERO_SCALAR: zero("s"),
+        Control.ZERO_VECTOR: zero("v"),
+        Control.ZERO_MATRIX: zero("m"),
+        Control.LOAD: load,
+        Control.CHECK: check,
+        Control.REVEAL: reveal,
+        Control.NEXT: next_example,
+        Control.ACCUMULATE: accumulate,
+        Control.EPOCH: epoch,
+        Control.FINISH: finish,
+        Control.HALT: halt,
+    }
+    return [table[control] for control in Control]

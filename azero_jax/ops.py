@@ -1,0 +1,287 @@
+"""The op table: the 65 ops of AutoML-Zero, one row each, and ops that users register.
+
+Ids, names and semantics are those of the C++ release (`instruction.proto`,
+`executor.h`); ids equal the op numbers of Table S1 in the paper. Everything
+else in the package that knows about ops (parser and printer, mutation choices,
+liveness, the machines, the documentation) is derived from the rows of this table.
+
+An op's function works on one task's values: a scalar has shape `()`, a vector
+`(F,)`, a matrix `(F, F)`. The machines batch it over tasks.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+
+KINDS = "svm"  # scalar, vector, matrix
+KIND_NAMES = {"s": "scalar", "v": "vector", "m": "matrix"}
+
+# What a constant of an instruction means; decides how it is drawn and mutated.
+ConstantKind = Literal["value", "index", "low", "high", "mean", "stdev"]
+
+MAX_INPUTS = 2
+MAX_CONSTANTS = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Op:
+    """One row of the op table.
+
+    Attributes:
+      id: position in the table; 0 to 64 are the paper's op numbers.
+      name: the C++ release's name, or the one a user registered.
+      inputs: kinds of the operands read, such as "sv" for (scalar, vector).
+      output: kind of the operand written, or "" for the no-op.
+      form: the printed text; `{a}`, `{b}` stand for the input addresses, `{o}`
+        for the output address, `{x}`, `{y}`, `{z}` for the constants in order.
+      constants: the meaning of each constant, in the order x, y, z.
+      function: maps one task's input values to its output value; None where the
+        op writes constants or random numbers.
+      draws: the distribution of a random op, else None.
+    """
+
+    id: int
+    name: str
+    inputs: str
+    output: str
+    form: str
+    constants: tuple[ConstantKind, ...] = ()
+    function: Callable[..., jax.Array] | None = None
+    draws: Literal["uniform", "gaussian"] | None = None
+
+    @property
+    def writes_one_element(self) -> bool:
+        """Whether the op sets one element and keeps the rest of its output."""
+        return "index" in self.constants
+
+
+def _scalar_heaviside(x):
+    return (x >= 0).astype(x.dtype)
+
+
+def _heaviside(x):
+    return (x > 0).astype(x.dtype)
+
+
+def _norm(x, axis=None):
+    return jnp.sqrt(jnp.sum(x * x, axis=axis))
+
+
+def _standard_deviation(x, axis=None):
+    # From the two moments, as executor.h does: rounding can make this NaN.
+    mean = jnp.mean(x, axis=axis)
+    return jnp.sqrt(jnp.mean(x * x, axis=axis) - mean * mean)
+
+
+# Comparisons, not jnp.minimum and jnp.maximum: with a NaN on either side, scalars
+# and vectors give the first operand and matrices the second (executor.h).
+def _minimum(a, b):
+    return jnp.where(b < a, b, a)
+
+
+def _maximum(a, b):
+    return jnp.where(a < b, b, a)
+
+
+def _matrix_minimum(a, b):
+    return jnp.where(a < b, a, b)
+
+
+def _matrix_maximum(a, b):
+    return jnp.where(a > b, a, b)
+
+
+def _square(vector):
+    return (vector.shape[0], vector.shape[0])
+
+
+# (name, inputs, output, form, function). No operand tells SCALAR_BROADCAST how
+# large F is, so `apply` broadcasts what it returns.
+_DETERMINISTIC = (
+    ("NO_OP", "", "", "NoOp()", None),
+    ("SCALAR_SUM", "ss", "s", "s{o} = s{a} + s{b}", jnp.add),
+    ("SCALAR_DIFF", "ss", "s", "s{o} = s{a} - s{b}", jnp.subtract),
+    ("SCALAR_PRODUCT", "ss", "s", "s{o} = s{a} * s{b}", jnp.multiply),
+    ("SCALAR_DIVISION", "ss", "s", "s{o} = s{a} / s{b}", jnp.divide),
+    ("SCALAR_ABS", "s", "s", "s{o} = abs(s{a})", jnp.abs),
+    ("SCALAR_RECIPROCAL", "s", "s", "s{o} = 1 / s{a}", lambda x: 1 / x),
+    ("SCALAR_SIN", "s", "s", "s{o} = sin(s{a})", jnp.sin),
+    ("SCALAR_COS", "s", "s", "s{o} = cos(s{a})", jnp.cos),
+    ("SCALAR_TAN", "s", "s", "s{o} = tan(s{a})", jnp.tan),
+    ("SCALAR_ARCSIN", "s", "s", "s{o} = arcsin(s{a})", jnp.arcsin),
+    ("SCALAR_ARCCOS", "s", "s", "s{o} = arccos(s{a})", jnp.arccos),
+    ("SCALAR_ARCTAN", "s", "s", "s{o} = arctan(s{a})", jnp.arctan),
+    ("SCALAR_EXP", "s", "s", "s{o} = exp(s{a})", jnp.exp),
+    ("SCALAR_LOG", "s", "s", "s{o} = log(s{a})", jnp.log),
+    ("SCALAR_HEAVISIDE", "s", "s", "s{o} = heaviside(s{a}, 1.0)", _scalar_heaviside),
+    ("VECTOR_HEAVISIDE", "v", "v", "v{o} = heaviside(v{a}, 1.0)", _heaviside),
+    ("MATRIX_HEAVISIDE", "m", "m", "m{o} = heaviside(m{a}, 1.0)", _heaviside),
+    ("SCALAR_VECTOR_PRODUCT", "sv", "v", "v{o} = s{a} * v{b}", jnp.multiply),
+    ("SCALAR_BROADCAST", "s", "v", "v{o} = bcast(s{a})", lambda x: x),
+    ("VECTOR_RECIPROCAL", "v", "v", "v{o} = 1 / v{a}", lambda x: 1 / x),
+    ("VECTOR_NORM", "v", "s", "s{o} = norm(v{a})", _norm),
+    ("VECTOR_ABS", "v", "v", "v{o} = abs(v{a})", jnp.abs),
+    ("VECTOR_SUM", "vv", "v", "v{o} = v{a} + v{b}", jnp.add),
+    ("VECTOR_DIFF", "vv", "v", "v{o} = v{a} - v{b}", jnp.subtract),
+    ("VECTOR_PRODUCT", "vv", "v", "v{o} = v{a} * v{b}", jnp.multiply),
+    ("VECTOR_DIVISION", "vv", "v", "v{o} = v{a} / v{b}", jnp.divide),
+    ("VECTOR_INNER_PRODUCT", "vv", "s", "s{o} = dot(v{a}, v{b})", jnp.dot),
+    ("VECTOR_OUTER_PRODUCT", "vv", "m", "m{o} = outer(v{a}, v{b})", jnp.outer),
+    ("SCALAR_MATRIX_PRODUCT", "sm", "m", "m{o} = s{a} * m{b}", jnp.multiply),
+    ("MATRIX_RECIPROCAL", "m", "m", "m{o} = 1 / m{a}", lambda x: 1 / x),
+    ("MATRIX_VECTOR_PRODUCT", "mv", "v", "v{o} = dot(m{a}, v{b})", jnp.dot),
+    ("VECTOR_COLUMN_BROADCAST", "v", "m", "m{o} = bcast(v{a}, axis=0)", lambda v: jnp.broadcast_to(v[:, None], _square(v))),
+    ("VECTOR_ROW_BROADCAST", "v", "m", "m{o} = bcast(v{a}, axis=1)", lambda v: jnp.broadcast_to(v[None, :], _square(v))),
+    ("MATRIX_NORM", "m", "s", "s{o} = norm(m{a})", _norm),
+    ("MATRIX_COLUMN_NORM", "m", "v", "v{o} = norm(m{a}, axis=0)", lambda m: _norm(m, axis=0)),
+    ("MATRIX_ROW_NORM", "m", "v", "v{o} = norm(m{a}, axis=1)", lambda m: _norm(m, axis=1)),
+    ("MATRIX_TRANSPOSE", "m", "m", "m{o} = transpose(m{a})", jnp.transpose),
+    ("MATRIX_ABS", "m", "m", "m{o} = abs(m{a})", jnp.abs),
+    ("MATRIX_SUM", "mm", "m", "m{o} = m{a} + m{b}", jnp.add),
+    ("MATRIX_DIFF", "mm", "m", "m{o} = m{a} - m{b}", jnp.subtract),
+    ("MATRIX_PRODUCT", "mm", "m", "m{o} = m{a} * m{b}", jnp.multiply),
+    ("MATRIX_DIVISION", "mm", "m", "m{o} = m{a} / m{b}", jnp.divide),
+    ("MATRIX_MATRIX_PRODUCT", "mm", "m", "m{o} = matmul(m{a}, m{b})", jnp.matmul),
+    ("SCALAR_MIN", "ss", "s", "s{o} = minimum(s{a}, s{b})", _minimum),
+    ("VECTOR_MIN", "vv", "v", "v{o} = minimum(v{a}, v{b})", _minimum),
+    ("MATRIX_MIN", "mm", "m", "m{o} = minimum(m{a}, m{b})", _matrix_minimum),
+    ("SCALAR_MAX", "ss", "s", "s{o} = maximum(s{a}, s{b})", _maximum),
+    ("VECTOR_MAX", "vv", "v", "v{o} = maximum(v{a}, v{b})", _maximum),
+    ("MATRIX_MAX", "mm", "m", "m{o} = maximum(m{a}, m{b})", _matrix_maximum),
+    ("VECTOR_MEAN", "v", "s", "s{o} = mean(v{a})", jnp.mean),
+    ("MATRIX_MEAN", "m", "s", "s{o} = mean(m{a})", jnp.mean),
+    ("MATRIX_ROW_MEAN", "m", "v", "v{o} = mean(m{a}, axis=1)", lambda m: jnp.mean(m, axis=1)),
+    ("MATRIX_ROW_ST_DEV", "m", "v", "v{o} = std(m{a}, axis=1)", lambda m: _standard_deviation(m, axis=1)),
+    ("VECTOR_ST_DEV", "v", "s", "s{o} = std(v{a})", _standard_deviation),
+    ("MATRIX_ST_DEV", "m", "s", "s{o} = std(m{a})", _standard_deviation),
+)
+
+# (name, output, form, constants, draws).
+_CONSTANT_AND_RANDOM: tuple[tuple, ...] = (
+    ("SCALAR_CONST_SET", "s", "s{o} = {x}", ("value",), None),
+    ("VECTOR_CONST_SET", "v", "v{o}[{x}] = {y}", ("index", "value"), None),
+    ("MATRIX_CONST_SET", "m", "m{o}[{x}, {y}] = {z}", ("index", "index", "value"), None),
+    ("SCALAR_UNIFORM_SET", "s", "s{o} = uniform({x}, {y})", ("low", "high"), "uniform"),
+    ("VECTOR_UNIFORM_SET", "v", "v{o} = uniform({x}, {y}, n_features)", ("low", "high"), "uniform"),
+    ("MATRIX_UNIFORM_SET", "m", "m{o} = uniform({x}, {y}, (n_features, n_features))", ("low", "high"), "uniform"),
+    ("SCALAR_GAUSSIAN_SET", "s", "s{o} = gaussian({x}, {y})", ("mean", "stdev"), "gaussian"),
+    ("VECTOR_GAUSSIAN_SET", "v", "v{o} = gaussian({x}, {y}, n_features)", ("mean", "stdev"), "gaussian"),
+    ("MATRIX_GAUSSIAN_SET", "m", "m{o} = gaussian({x}, {y}, (n_features, n_features))", ("mean", "stdev"), "gaussian"),
+)
+
+
+def _build_table() -> list[Op]:
+    table = [
+        Op(id=i, name=name, inputs=inputs, output=output, form=form, function=function)
+        for i, (name, inputs, output, form, function) in enumerate(_DETERMINISTIC)
+    ]
+    for name, output, form, constants, draws in _CONSTANT_AND_RANDOM:
+        table.append(Op(len(table), name, "", output, form, constants, None, draws))
+    return table
+
+
+_table: list[Op] = _build_table()
+NUM_BUILT_IN_OPS = len(_table)
+
+
+def table() -> tuple[Op, ...]:
+    """All ops, in the order of their ids: the 65 built-in ones, then registered ones."""
+    return tuple(_table)
+
+
+def op_named(name: str) -> Op:
+    """The op of that name (letter case does not matter).
+
+    Raises:
+      ValueError: no op has that name; the message lists close names.
+    """
+    for op in _table:
+        if op.name.lower() == name.lower():
+            return op
+    import difflib
+
+    close = difflib.get_close_matches(name.upper(), [op.name for op in _table], n=3)
+    hint = f"did you mean {', '.join(close)}?" if close else "docs/ops.md lists the known ones"
+    raise ValueError(f"unknown op {name!r}: {hint}")
+
+
+def output_shape(output: str, features_size: int) -> tuple[int, ...]:
+    """Shape of one task's value of a kind: () for "s", (F,) for "v", (F, F) for "m"."""
+    return {"s": (), "v": (features_size,), "m": (features_size, features_size)}[output]
+
+
+def apply(op: Op, inputs: Sequence[jax.Array], features_size: int) -> jax.Array:
+    """Applies an op's function to one task's values.
+
+    Args:
+      op: an op that has a function.
+      inputs: the operands, of shapes (), (F,) or (F, F).
+      features_size: F.
+
+    Returns:
+      The output value, of the shape of the op's output kind.
+    """
+    assert op.function is not None
+    return jnp.broadcast_to(op.function(*inputs), output_shape(op.output, features_size))
+
+
+def register_op(name: str, inputs: str, output: str, function: Callable[..., jax.Array], *, form: str | None = None) -> Op:
+    """Adds an op of the user's to the table, usable in text, mutation, search and evaluation.
+
+    Evaluators made afterwards know the op; those made before do not.
+
+    Args:
+      name: an identifier that no other op has.
+      inputs: kinds of the operands, one or two of "s", "v", "m".
+      output: kind of the result, "s", "v" or "m".
+      function: maps one task's operand values, of shapes (), (F,), (F, F), to the
+        result, with JAX operations; it must not depend on anything else.
+      form: printed text; by default `v{o} = name(s{a}, v{b})` with the kinds given.
+
+    Returns:
+      The new row of the table.
+
+    Raises:
+      ValueError: the name is taken or no identifier, a kind is unknown, the form
+        does not hold every operand once or prints like another op, or the
+        function does not return the declared shape.
+    """
+    if not name.isidentifier():
+        raise ValueError(f"name {name!r}: expected an identifier")
+    if any(op.name.lower() == name.lower() for op in _table):
+        raise ValueError(f"name {name!r}: an op of that name exists already")
+    if not 1 <= len(inputs) <= MAX_INPUTS or any(kind not in KINDS for kind in inputs):
+        raise ValueError(f"inputs {inputs!r}: expected one or two of 's', 'v', 'm'")
+    if output not in ("s", "v", "m"):
+        raise ValueError(f"output {output!r}: expected 's', 'v' or 'm'")
+    operands = [f"{kind}{{{letter}}}" for kind, letter in zip(inputs, "ab")]
+    if form is None:
+        form = f"{output}{{o}} = {name}({', '.join(operands)})"
+    for operand in [*operands, f"{output}{{o}}"]:
+        if form.count(operand) != 1 or len(re.findall(r"\{.\}", form)) != len(inputs) + 1:
+            raise ValueError(f"form {form!r}: expected {' and '.join(operands)} and {output}{{o}}, once each")
+    taken = {_printed_skeleton(op.form): op.name for op in _table}
+    if _printed_skeleton(form) in taken:
+        raise ValueError(f"form {form!r}: prints like {taken[_printed_skeleton(form)]}")
+    for features_size in (3, 5):
+        arguments = [jax.ShapeDtypeStruct(output_shape(kind, features_size), jnp.float32) for kind in inputs]
+        result = jax.eval_shape(function, *arguments)
+        expected = output_shape(output, features_size)
+        if getattr(result, "shape", None) != expected:
+            raise ValueError(
+                f"function of {name!r}: returned shape {getattr(result, 'shape', result)} for F={features_size}, "
+                f"expected {expected} for output kind {output!r}"
+            )
+    op = Op(len(_table), name, inputs, output, form, (), function)
+    _table.append(op)
+    return op
+
+
+def _printed_skeleton(form: str) -> str:
+    return re.sub(r"\{.\}", "#", form).replace(" ", "")

@@ -1,0 +1,127 @@
+"""Tasks: the examples that programs are trained and scored on.
+
+Several tasks of equal sizes form one `Tasks`; a program's fitness is found on
+each of them. `task_specs` makes them by name.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+
+import numpy as np
+
+LOSSES = ("rmse", "accuracy")
+ARRAYS = ("train_features", "train_labels", "valid_features", "valid_labels")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Tasks:
+    """D tasks with N training examples, M validation examples and F features each.
+
+    Attributes:
+      train_features: float64 [D, N, F].
+      train_labels: float64 [D, N].
+      valid_features: float64 [D, M, F].
+      valid_labels: float64 [D, M].
+      loss: "rmse", fitness 1 - (2 / pi) * atan(root mean squared error), or
+        "accuracy", the share of examples classified correctly, with labels 0 and 1.
+      num_train_epochs: how often training runs over the examples; each epoch is
+        followed by validation and the best one counts. The first runs in order,
+        later ones in an order shuffled by `shuffle_seed`.
+      shuffle_seed: any non-negative integer.
+
+    Raises:
+      ValueError: an array of wrong rank or size, with non-finite values, or labels
+        other than 0 and 1 for accuracy; the message names the argument.
+    """
+
+    train_features: np.ndarray
+    train_labels: np.ndarray
+    valid_features: np.ndarray
+    valid_labels: np.ndarray
+    loss: str = "rmse"
+    num_train_epochs: int = 1
+    shuffle_seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.loss not in LOSSES:
+            raise ValueError(f"loss={self.loss!r}: expected one of {', '.join(map(repr, LOSSES))}")
+        if not isinstance(self.num_train_epochs, (int, np.integer)) or self.num_train_epochs < 1:
+            raise ValueError(f"num_train_epochs={self.num_train_epochs!r}: expected a positive integer")
+        for name in ARRAYS:
+            try:
+                array = np.array(getattr(self, name), np.float64)
+            except (TypeError, ValueError) as error:
+                raise ValueError(f"{name}: expected an array of numbers ({error})") from error
+            array.setflags(write=False)
+            object.__setattr__(self, name, array)
+            letters = ("D", "N" if name.startswith("train") else "M", "F")[: 3 if name.endswith("features") else 2]
+            if array.ndim != len(letters):
+                raise ValueError(f"{name}: shape {array.shape}: expected {len(letters)} axes, [{', '.join(letters)}]")
+            if 0 in array.shape:
+                raise ValueError(f"{name}: shape {array.shape}: expected at least one of each of {', '.join(letters)}")
+            if not np.isfinite(array).all():
+                where = tuple(np.argwhere(~np.isfinite(array))[0].tolist())
+                raise ValueError(f"{name}: {array[where]} at index {where}: expected finite values")
+        for name, expected in (
+            ("train_labels", self.train_features.shape[:2]),
+            ("valid_labels", self.valid_features.shape[:2]),
+            ("valid_features", (self.num_tasks, self.num_valid_examples, self.features_size)),
+        ):
+            shape = getattr(self, name).shape
+            if shape != expected:
+                raise ValueError(
+                    f"{name}: shape {shape}: expected {expected} to match train_features {self.train_features.shape}"
+                    + (f" and valid_features {self.valid_features.shape}" if name == "valid_labels" else "")
+                )
+        if self.loss == "accuracy":
+            for name in ("train_labels", "valid_labels"):
+                labels = getattr(self, name)
+                wrong = (labels != 0) & (labels != 1)
+                if wrong.any():
+                    where = tuple(np.argwhere(wrong)[0].tolist())
+                    raise ValueError(f"{name}: {labels[where]} at index {where}: expected 0 or 1 for loss 'accuracy'")
+
+    @property
+    def num_tasks(self) -> int:
+        return self.train_features.shape[0]
+
+    @property
+    def num_train_examples(self) -> int:
+        return self.train_features.shape[1]
+
+    @property
+    def num_valid_examples(self) -> int:
+        return self.valid_features.shape[1]
+
+    @property
+    def features_size(self) -> int:
+        return self.train_features.shape[2]
+
+    @classmethod
+    def load(cls, path: str | os.PathLike, *, loss: str = "rmse", num_train_epochs: int = 1) -> Tasks:
+        """Reads an `.npz` file with the arrays train_features, train_labels, valid_features, valid_labels.
+
+        Raises:
+          ValueError: not an .npz file, an array missing, or bad arrays.
+          OSError: the file cannot be read.
+        """
+        try:
+            file = np.load(path, allow_pickle=False)
+        except (ValueError, EOFError) as error:
+            raise ValueError(f"{path}: not an .npz file of plain arrays ({error})") from error
+        if not isinstance(file, np.lib.npyio.NpzFile):
+            raise ValueError(f"{path}: expected an .npz file with {', '.join(ARRAYS)}, found a single array")
+        with file:
+            missing = [name for name in ARRAYS if name not in file]
+            if missing:
+                raise ValueError(f"{path}: no array {', '.join(missing)}; it holds {', '.join(file.files) or 'nothing'}")
+            try:
+                return cls(**{name: file[name] for name in ARRAYS}, loss=loss, num_train_epochs=num_train_epochs)
+            except ValueError as error:
+                raise ValueError(f"{path}: {error}") from error
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Writes the file that `load` reads."""
+        np.savez_compressed(path, **{name: getattr(self, name) for name in ARRAYS})
