@@ -246,7 +246,7 @@ class Population:
         for column in (IN1, IN2, OUT):
             kind = columns[column][known]
             address = self.code[..., column]
-            lowest = _FIRST_OUTPUT[kind] if column == OUT else 0
+            lowest = FIRST_OUTPUT[kind] if column == OUT else 0
             wrong |= (address < lowest) | (address >= limits[kind])
         if wrong.any():
             index, line = np.argwhere(wrong)[0]
@@ -263,7 +263,7 @@ class Population:
 
 # Kinds as numbers, for lookups by array: scalar, vector, matrix, none.
 NO_KIND = 3
-_FIRST_OUTPUT = np.array([1, 1, 0, 0])  # s0 and v0 are read-only (definitions.h)
+FIRST_OUTPUT = np.array([1, 1, 0, 0])  # s0 and v0 are read-only (definitions.h)
 
 
 def operand_kinds() -> dict[int, np.ndarray]:

@@ -1,0 +1,104 @@
+"""Regularized evolution (section 3.2 of the paper, `regularized_evolution.cc`), in batches.
+
+The population is a ring. One step draws a tournament for each of several
+children, copies each winner, mutates the copies, scores them together and puts
+them in place of the oldest programs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from azero_jax.initial_programs import initial_population
+from azero_jax.mutation import Mutator
+from azero_jax.program import Population, Program
+from azero_jax.scoring import Scorer
+
+
+@dataclasses.dataclass(frozen=True)
+class EvolutionSettings:
+    """The knobs of regularized evolution.
+
+    Attributes:
+      population_size: P.
+      tournament_size: T, programs drawn with replacement for each child.
+      mutate_prob: share of children that are mutated; the others are copies.
+      mutation_types: names of `mutation.MUTATION_TYPES`; repeats add weight.
+      initial_population: name or file of `initial_programs`.
+      child_batch_size: children made from one population before any of them enters
+        it; 1 is the release's one-at-a-time loop.
+
+    Raises:
+      ValueError: sizes that contradict each other.
+    """
+
+    population_size: int = 1000
+    tournament_size: int = 10
+    mutate_prob: float = 0.9
+    mutation_types: tuple[str, ...] = ("alter_parameter", "randomize_instruction", "randomize_component_function")
+    initial_population: str = "random"
+    child_batch_size: int = 100
+
+    def __post_init__(self) -> None:
+        if self.population_size < 1:
+            raise ValueError(f"population_size={self.population_size}: expected a positive integer")
+        if not 1 <= self.tournament_size <= self.population_size:
+            raise ValueError(
+                f"tournament_size={self.tournament_size}: expected 1 to population_size, which is {self.population_size}"
+            )
+        if not 0 <= self.mutate_prob <= 1:
+            raise ValueError(f"mutate_prob={self.mutate_prob}: expected 0 to 1")
+        if not 1 <= self.child_batch_size <= self.population_size:
+            raise ValueError(
+                f"child_batch_size={self.child_batch_size}: expected 1 to population_size, which is {self.population_size}"
+            )
+
+
+@dataclasses.dataclass
+class EvolutionState:
+    """A search between two steps.
+
+    Attributes:
+      population: P programs, a ring.
+      fitness: float64 [P].
+      oldest: index of the oldest program, the next to be replaced.
+      individuals: programs made so far, the initial ones and cache hits included.
+      rng: makes every random choice.
+    """
+
+    population: Population
+    fitness: np.ndarray
+    oldest: int
+    individuals: int
+    rng: np.random.Generator
+
+    def best(self) -> tuple[Program, float]:
+        """The fittest program of the population and its fitness."""
+        index = int(np.argmax(self.fitness))
+        return self.population[index], float(self.fitness[index])
+
+
+def start(settings: EvolutionSettings, mutator: Mutator, scorer: Scorer, rng: np.random.Generator) -> EvolutionState:
+    """Makes and scores the initial population; `rng` is used from then on."""
+    population = initial_population(settings.initial_population, settings.population_size, mutator.space, rng)
+    return EvolutionState(population, scorer.score(population), 0, len(population), rng)
+
+
+def step(state: EvolutionState, settings: EvolutionSettings, mutator: Mutator, scorer: Scorer) -> None:
+    """Makes `child_batch_size` children and puts them in place of the oldest programs."""
+    rng, size = state.rng, settings.population_size
+    contestants = rng.integers(0, size, (settings.child_batch_size, settings.tournament_size))
+    winners = np.argmax(state.fitness[contestants], axis=1)
+    children = state.population.take(contestants[np.arange(len(winners)), winners])
+    mutated = np.flatnonzero(rng.random(len(children)) < settings.mutate_prob)
+    mutator.mutate(children, mutated, rng)
+    fitness = scorer.score(children)
+    slots = (state.oldest + np.arange(len(children))) % size
+    state.population.code[slots] = children.code
+    state.population.constants[slots] = children.constants
+    state.population.lengths[slots] = children.lengths
+    state.fitness[slots] = fitness
+    state.oldest = (state.oldest + len(children)) % size
+    state.individuals += len(children)

@@ -1,0 +1,97 @@
+"""Where a search starts: no-ops, random programs, or a program written by hand.
+
+The hand-written ones are those of the C++ release (`generator.cc`): linear
+regression and a two-layer neural network, both trained one example at a time by
+gradient descent.
+"""
+
+from __future__ import annotations
+
+import pathlib
+
+import numpy as np
+
+from azero_jax.mutation import InstructionSampler, SearchSpace, fill_randomly
+from azero_jax.program import Population, Program
+from azero_jax.text import COMPONENT_FUNCTIONS
+
+LINEAR = """\
+def Setup():
+  s2 = 0.01  # learning rate
+def Predict():
+  s1 = dot(v1, v0)
+def Learn():
+  s3 = s0 - s1
+  s3 = s2 * s3
+  v2 = s3 * v0
+  v1 = v1 + v2
+"""
+
+NEURAL_NET = """\
+def Setup():
+  v2 = gaussian(0.0, 0.1, n_features)  # weights of the final layer
+  m0 = gaussian(0.0, 0.1, (n_features, n_features))  # weights of the first layer
+  s3 = 0.01  # learning rate
+def Predict():
+  v3 = dot(m0, v0)
+  v3 = v3 + v1
+  v4 = maximum(v3, v5)
+  s1 = dot(v4, v2)
+  s1 = s1 + s2
+def Learn():
+  s4 = s0 - s1
+  s4 = s3 * s4
+  s2 = s2 + s4
+  v6 = s4 * v4
+  v2 = v2 + v6
+  v7 = s4 * v2
+  v8 = heaviside(v3, 1.0)
+  v7 = v8 * v7
+  v1 = v1 + v7
+  m1 = outer(v7, v0)
+  m0 = m0 + m1
+"""
+
+HAND_WRITTEN = {"no_op": "def Predict():\n", "linear": LINEAR, "neural_net": NEURAL_NET}
+NAMES = (*HAND_WRITTEN, "random")
+
+
+def initial_population(name: str, size: int, space: SearchSpace, rng: np.random.Generator) -> Population:
+    """Programs to start from.
+
+    Args:
+      name: one of `NAMES`, or the path of a file with a program's text.
+      size: programs to make.
+      space: the search space; a hand-written program is padded with no-ops to its
+        initial sizes.
+      rng: for random programs.
+
+    Raises:
+      ValueError: a program that does not parse or does not fit the space.
+      OSError: the file cannot be read.
+    """
+    capacity = space.max_sizes
+    population = Population.empty(size, capacity)
+    population.lengths[:] = space.initial_sizes
+    if name == "random":
+        sampler = InstructionSampler(space)
+        for function in space.mutable_functions:
+            fill_randomly(population, np.arange(size), np.full(size, function), sampler, rng)
+        return population
+    if name in HAND_WRITTEN:
+        program = Program.from_text(HAND_WRITTEN[name], space.memory)
+    else:
+        try:
+            program = Program.from_text(pathlib.Path(name).read_text(), space.memory)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
+    for index, function in enumerate(COMPONENT_FUNCTIONS):
+        if program.lengths[index] > capacity[index]:
+            raise ValueError(
+                f"{name}: {function} has {program.lengths[index]} instructions, the search space allows {capacity[index]}"
+            )
+    single = Population.from_programs([program], capacity)
+    population.code[:] = single.code
+    population.constants[:] = single.constants
+    population.lengths[:] = np.maximum(space.initial_sizes, single.lengths)
+    return population

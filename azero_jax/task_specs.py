@@ -1,0 +1,195 @@
+"""Tasks by name: specifications in one line of text, and the generators behind them.
+
+    scalar_linear_regression:features_size=4,num_tasks=10
+    npz:path=my_tasks.npz,loss=accuracy
+
+Generators, parameters and default seeds follow the C++ release (`task.proto`,
+`task_util.cc`); affine regression is the paper's (section 4.1). The numbers
+differ from the release's, whose random generator is another one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from azero_jax import projected_tasks
+from azero_jax.tasks import Tasks
+
+# "Picked to span the difficulty of the nonlinear tasks" (task_util.cc); further
+# tasks count on from the last.
+_DATA_SEEDS = (11001, 11012, 11010, 11000, 11006, 11008, 11007, 11003)
+_PARAM_SEEDS = (1001, 1012, 1010, 1000, 1006, 1008, 1007, 1003)
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskSettings:
+    """What every generator understands.
+
+    Attributes:
+      features_size: F.
+      num_train_examples, num_valid_examples: examples of each task.
+      num_train_epochs: passes over the training examples.
+      num_tasks: D.
+      data_seeds: of the examples of each task; missing ones count on from the last.
+      param_seeds: of the parameters behind the labels, or of projections; likewise.
+    """
+
+    features_size: int = 4
+    num_train_examples: int = 100
+    num_valid_examples: int = 100
+    num_train_epochs: int = 1
+    num_tasks: int = 10
+    data_seeds: tuple[int, ...] = ()
+    param_seeds: tuple[int, ...] = ()
+
+    def seeds(self) -> list[tuple[int, int]]:
+        """(data seed, param seed) of each task."""
+        return list(zip(_continued(self.data_seeds or _DATA_SEEDS, self.num_tasks), _continued(self.param_seeds or _PARAM_SEEDS, self.num_tasks)))
+
+
+def _continued(seeds: Sequence[int], count: int) -> list[int]:
+    extra = [seeds[-1] + 1 + i for i in range(max(0, count - len(seeds)))]
+    return [*seeds, *extra][:count]
+
+
+def _regression(settings: TaskSettings, draw_labeller: Callable) -> Tasks:
+    """Tasks with N(0, 1) features; `draw_labeller(rng, F)` makes a task's function of them."""
+    features, labels = [], []
+    for data_seed, param_seed in settings.seeds():
+        labeller = draw_labeller(np.random.default_rng(param_seed), settings.features_size)
+        num_examples = settings.num_train_examples + settings.num_valid_examples
+        x = np.random.default_rng(data_seed).standard_normal((num_examples, settings.features_size))
+        features.append(x)
+        labels.append(labeller(x))
+    split = settings.num_train_examples
+    x, y = np.stack(features), np.stack(labels)
+    return Tasks(x[:, :split], y[:, :split], x[:, split:], y[:, split:], "rmse", settings.num_train_epochs)
+
+
+def scalar_linear_regression(settings: TaskSettings) -> Tasks:
+    """y = w . x, with w and x from N(0, 1)."""
+
+    def draw(rng, features_size):
+        weights = rng.standard_normal(features_size)
+        return lambda x: x @ weights
+
+    return _regression(settings, draw)
+
+
+def scalar_affine_regression(settings: TaskSettings) -> Tasks:
+    """y = w . x + b, all from N(0, 1)."""
+
+    def draw(rng, features_size):
+        weights, bias = rng.standard_normal(features_size), rng.standard_normal()
+        return lambda x: x @ weights + bias
+
+    return _regression(settings, draw)
+
+
+def scalar_2layer_nn_regression(settings: TaskSettings) -> Tasks:
+    """y = u . relu(M x), with u, M and x from N(0, 1); hidden units 0 and 2 are zero, as in the release."""
+
+    def draw(rng, features_size):
+        matrix = rng.standard_normal((features_size, features_size))
+        matrix[[unit for unit in (0, 2) if unit < features_size]] = 0
+        weights = rng.standard_normal(features_size)
+        return lambda x: np.maximum(x @ matrix.T, 0) @ weights
+
+    return _regression(settings, draw)
+
+
+def projected_digits(settings: TaskSettings, *, pairs: str = "search", test: bool = False) -> Tasks:
+    """Binary tasks on scikit-learn's handwritten digits; see `projected_tasks`.
+
+    Args:
+      settings: features_size 0 keeps the 64 pixels; param seeds choose projections.
+      pairs: "search", "select" or "final", disjoint sets of class pairs.
+      test: whether validation examples come from the test part of the images.
+    """
+    if pairs not in projected_tasks.PAIRS:
+        raise ValueError(f"pairs={pairs!r}: expected one of {', '.join(projected_tasks.PAIRS)}")
+    images, classes = projected_tasks.load_digits()
+    tasks = projected_tasks.projected_binary_tasks(
+        images,
+        classes,
+        projected_tasks.PAIRS[pairs],
+        [param_seed for _, param_seed in settings.seeds()],
+        features_size=settings.features_size,
+        num_train_examples=settings.num_train_examples,
+        num_valid_examples=settings.num_valid_examples,
+        test=test,
+    )
+    arrays = [np.stack(parts) for parts in zip(*tasks)]
+    return Tasks(*arrays, loss="accuracy", num_train_epochs=settings.num_train_epochs)
+
+
+def npz(settings: TaskSettings, *, path: str = "", loss: str = "rmse") -> Tasks:
+    """Tasks from a file; see `Tasks.load`. Sizes come from the arrays."""
+    if not path:
+        raise ValueError("path is missing: expected npz:path=FILE")
+    return Tasks.load(path, loss=loss, num_train_epochs=settings.num_train_epochs)
+
+
+GENERATORS: dict[str, Callable[..., Tasks]] = {
+    function.__name__: function
+    for function in (scalar_linear_regression, scalar_affine_regression, scalar_2layer_nn_regression, projected_digits, npz)
+}
+
+
+def _convert(name: str, value: str, default: object) -> object:
+    """A value in the type of its default."""
+    try:
+        if isinstance(default, bool):
+            return {"true": True, "false": False}[value.lower()]
+        if isinstance(default, int):
+            return int(value)
+        if isinstance(default, tuple):
+            return tuple(int(seed) for seed in value.split("+"))
+    except (KeyError, ValueError):
+        expected = {bool: "true or false", int: "an integer", tuple: "integers joined by '+'"}[type(default)]
+        raise ValueError(f"{name}={value!r}: expected {expected}") from None
+    return value
+
+
+def make_tasks(spec: str, *, random_seeds: np.random.Generator | None = None) -> Tasks:
+    """Makes tasks from their specification.
+
+    Args:
+      spec: `generator:name=value,...`; lists of seeds are joined by `+`.
+      random_seeds: if given, seeds are drawn from it instead of the specification.
+
+    Raises:
+      ValueError: an unknown generator or parameter or a bad value; the message
+        repeats the specification.
+    """
+    import inspect
+
+    name, _, rest = spec.strip().partition(":")
+    if name not in GENERATORS:
+        raise ValueError(f"tasks {spec!r}: unknown generator {name!r}, expected one of {', '.join(GENERATORS)}")
+    generator = GENERATORS[name]
+    own = {p.name: p.default for p in inspect.signature(generator).parameters.values() if p.kind is p.KEYWORD_ONLY}
+    common = {field.name: field.default for field in dataclasses.fields(TaskSettings)}
+    values: dict[str, object] = {}
+    try:
+        for item in filter(None, (part.strip() for part in rest.split(","))):
+            key, equals, value = item.partition("=")
+            if not equals or key not in own | common:
+                raise ValueError(f"{item!r}: expected name=value with a name among {', '.join([*common, *own])}")
+            values[key] = _convert(key, value, (own | common)[key])
+        settings = TaskSettings(**{key: value for key, value in values.items() if key in common})  # type: ignore[arg-type]
+        for field in ("num_train_examples", "num_valid_examples", "num_train_epochs", "num_tasks"):
+            if getattr(settings, field) < 1:
+                raise ValueError(f"{field}={getattr(settings, field)}: expected a positive integer")
+        least = 0 if name == "projected_digits" else 1
+        if settings.features_size < least:
+            raise ValueError(f"features_size={settings.features_size}: expected at least {least}")
+        if random_seeds is not None:
+            drawn = random_seeds.integers(0, 2**31, (2, settings.num_tasks))
+            settings = dataclasses.replace(settings, data_seeds=tuple(drawn[0].tolist()), param_seeds=tuple(drawn[1].tolist()))
+        return generator(settings, **{key: value for key, value in values.items() if key in own})
+    except ValueError as error:
+        raise ValueError(f"tasks {spec!r}: {error}") from error
