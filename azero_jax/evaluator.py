@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import functools
 import os
 import threading
 from collections.abc import Sequence
@@ -30,6 +31,7 @@ from azero_jax.machine import (
     ExampleKind,
     Layout,
     MachineConfig,
+    Words,
     build,
 )
 from azero_jax.program import MemorySize, Population, Program
@@ -120,14 +122,10 @@ class Evaluator:
         self._op_table = ops.table()
         self._instructions_per_call = _INSTRUCTIONS_PER_CALL
         self._lanes = lanes_for(tasks.num_tasks)
-        self._groups = _task_groups(tasks, self._lanes, dtype)
-        self._machines: dict[bool, jax.stages.Wrapped] = {}
-        self._executor = concurrent.futures.ThreadPoolExecutor(self.num_threads, "evaluator")
         self._lock = threading.Lock()
         self._thread = threading.local()
-        self.num_traces = 0
         with self._precision():
-            self._device_groups = [jax.device_put(group) for group in self._groups]
+            self._groups = _task_groups(tasks, self._lanes, dtype)
 
     def evaluate(self, programs: Sequence[Program] | Population) -> Evaluation:
         """Trains and validates programs on all tasks.
@@ -230,8 +228,7 @@ class Evaluator:
             entries.append((tasks.num_train_examples + np.arange(num_valid)) << SCHEDULE_SHIFT | kinds)
             entries.append(np.array([ExampleKind.EPOCH_END]))
         flat = np.concatenate(entries)
-        length = tasks.num_train_epochs * (tasks.num_train_examples + tasks.num_valid_examples + 1) + 1
-        schedule = np.full(length, ExampleKind.END, np.uint32)
+        schedule = np.full(self._num_positions(), ExampleKind.END, np.uint32)
         schedule[: len(flat)] = flat
         return schedule
 
@@ -259,7 +256,7 @@ class Evaluator:
             for job in jobs:
                 run_piece(job)
         else:
-            for _ in self._executor.map(run_piece, jobs):
+            for _ in _executor(self.num_threads).map(run_piece, jobs):
                 pass
         return results
 
@@ -279,39 +276,75 @@ class Evaluator:
 
     def _call(self, assembly: Assembly, programs: np.ndarray, schedule: np.ndarray, group: int, fingerprint: bool) -> np.ndarray:
         """Runs some programs on one group of tasks, on this thread."""
-        code = getattr(self._thread, "code", None)
-        if code is None or len(code) < self._instructions_per_call:
+        words_layout = self._words()
+        words = getattr(self._thread, "words", None)
+        if words is None or len(words) != words_layout.size:
             # Kept per thread: fresh memory of this size costs more than the call.
-            code = self._thread.code = np.zeros((self._instructions_per_call, WORD_SIZE), np.uint32)
+            words = self._thread.words = np.zeros(words_layout.size, np.uint32)
+        code = words[: words_layout.first_position].reshape(-1, WORD_SIZE)
         link(assembly, programs, self._layout, code)
-        examples, tasks = self._device_groups[group]
+        words[words_layout.first_position : words_layout.first_task] = schedule
+        words[words_layout.first_task :] = self._groups[group].numbers
         with self._precision():
-            return np.asarray(self._machine(fingerprint)(code, schedule, examples, tasks))
+            return np.asarray(self._machine(fingerprint)(words, self._groups[group].examples))
 
-    def _machine(self, fingerprint: bool) -> jax.stages.Wrapped:
-        with self._lock:
-            if fingerprint not in self._machines:
-                config = MachineConfig(
-                    layout=self._layout,
-                    loss=self.tasks.loss,
-                    max_abs_error=self.max_abs_error,
-                    dtype=self.dtype,
-                    lanes=self._lanes,
-                    max_results=_PROGRAMS_PER_CALL,
-                    fingerprint=fingerprint,
-                    op_table=self._op_table,
-                )
-                run = build(config)
+    def _words(self) -> Words:
+        return Words(self._instructions_per_call, self._num_positions(), self._lanes)
 
-                def traced(*arguments):
-                    self.num_traces += 1
-                    return run(*arguments)
+    def _num_positions(self) -> int:
+        tasks = self.tasks
+        return tasks.num_train_epochs * (tasks.num_train_examples + tasks.num_valid_examples + 1) + 1
 
-                self._machines[fingerprint] = jax.jit(traced)
-            return self._machines[fingerprint]
+    def _machine(self, fingerprint: bool) -> _CompiledMachine:
+        config = MachineConfig(
+            layout=self._layout,
+            loss=self.tasks.loss,
+            max_abs_error=self.max_abs_error,
+            dtype=self.dtype,
+            lanes=self._lanes,
+            max_results=_PROGRAMS_PER_CALL,
+            fingerprint=fingerprint,
+            op_table=self._op_table,
+            words=self._words(),
+        )
+        return _compiled_machine(config)
+
+    @property
+    def num_traces(self) -> int:
+        """How often machines like this evaluator's were traced, and so compiled, in this process."""
+        return sum(self._machine(fingerprint).num_traces for fingerprint in (False, True))
 
     def _precision(self) -> contextlib.AbstractContextManager:
-        return jax.enable_x64(self.dtype == "float64")
+        wanted = self.dtype == "float64"
+        return contextlib.nullcontext() if jax.config.jax_enable_x64 == wanted else jax.enable_x64(wanted)
+
+
+class _CompiledMachine:
+    """A jitted machine that counts how often it was traced."""
+
+    def __init__(self, config: MachineConfig):
+        self.num_traces = 0
+        run = build(config)
+
+        def traced(words, examples):
+            self.num_traces += 1
+            return run(words, examples)
+
+        self._jitted = jax.jit(traced)
+
+    def __call__(self, words, examples) -> jax.Array:
+        return self._jitted(words, examples)
+
+
+@functools.lru_cache(maxsize=32)
+def _compiled_machine(config: MachineConfig) -> _CompiledMachine:
+    """The machine of a configuration, shared by evaluators of tasks of the same sizes."""
+    return _CompiledMachine(config)
+
+
+@functools.cache
+def _executor(num_threads: int) -> concurrent.futures.ThreadPoolExecutor:
+    return concurrent.futures.ThreadPoolExecutor(num_threads, "evaluator")
 
 
 def available_cores() -> int:
@@ -326,8 +359,20 @@ def lanes_for(num_tasks: int) -> int:
     return _MOST_LANES
 
 
-def _task_groups(tasks: Tasks, lanes: int, dtype: str) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Examples [rows, lanes] and task numbers [lanes] of each group of tasks.
+class _TaskGroup(NamedTuple):
+    """Tasks that run side by side.
+
+    Attributes:
+      examples: [rows, lanes], on the device.
+      numbers: uint32 [lanes], which task each lane runs.
+    """
+
+    examples: jax.Array
+    numbers: np.ndarray
+
+
+def _task_groups(tasks: Tasks, lanes: int, dtype: str) -> list[_TaskGroup]:
+    """The tasks in groups of as many as there are lanes.
 
     Each example is its label, a zero and its features; training examples come first.
     Lanes without a task repeat the group's first, so that they stop with it.
@@ -341,5 +386,5 @@ def _task_groups(tasks: Tasks, lanes: int, dtype: str) -> list[tuple[np.ndarray,
             label = labels[numbers, :, None]
             examples = np.concatenate([label, np.zeros_like(label), features[numbers]], axis=2)
             parts.append(examples.transpose(1, 2, 0).reshape(-1, lanes))
-        groups.append((np.concatenate(parts).astype(dtype), numbers.astype(np.uint32)))
+        groups.append(_TaskGroup(jax.device_put(np.concatenate(parts).astype(dtype)), numbers.astype(np.uint32)))
     return groups

@@ -144,6 +144,33 @@ class State(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
+class Words:
+    """The layout of the unsigned numbers that a machine reads: code, schedule, task numbers.
+
+    Attributes:
+      instructions: instructions that there is room for, WORD_SIZE numbers each.
+      positions: entries of the schedule.
+      lanes: D; the tasks' numbers follow the schedule.
+    """
+
+    instructions: int
+    positions: int
+    lanes: int
+
+    @property
+    def first_position(self) -> int:
+        return self.instructions * WORD_SIZE
+
+    @property
+    def first_task(self) -> int:
+        return self.first_position + self.positions
+
+    @property
+    def size(self) -> int:
+        return self.first_task + self.lanes
+
+
+@dataclasses.dataclass(frozen=True)
 class MachineConfig:
     """Everything that is compiled into a machine.
 
@@ -156,6 +183,7 @@ class MachineConfig:
       max_results: programs of one call.
       fingerprint: whether errors are hashed, for functional equivalence.
       op_table: the ops known.
+      words: where code, schedule and task numbers are.
     """
 
     layout: Layout
@@ -166,40 +194,36 @@ class MachineConfig:
     max_results: int
     fingerprint: bool
     op_table: tuple[ops.Op, ...]
+    words: Words
 
 
 class _Operands(NamedTuple):
-    """Read-only operands of every branch.
+    """Read-only operands of the branches: few arrays, since each costs every dispatch a store.
 
     Attributes:
-      code: uint32 [instructions, WORD_SIZE].
-      schedule: uint32 [positions].
+      words: uint32, `Words` in one dimension.
       examples: [rows, D]; each example is its label, a zero and its F features.
-      tasks: uint32 [D], the number of each lane's task.
     """
 
-    code: jax.Array
-    schedule: jax.Array
+    words: jax.Array
     examples: jax.Array
-    tasks: jax.Array
 
 
 def build(config: MachineConfig) -> Callable[..., jax.Array]:
     """Makes the function that runs code.
 
     Returns:
-      A function of (code uint32 [instructions, WORD_SIZE], schedule uint32
-      [positions], examples [rows, D], tasks uint32 [D]) that returns
+      A function of (words uint32 [words.size], examples [rows, D]) that returns
       [max_results, RESULT_ROWS, D]; to be jitted.
     """
     branches = [_op_branch(config, op) for op in config.op_table] + _control_branches(config)
 
     def step(state: State, operands: _Operands) -> State:
-        opcode = _field(operands, state.program_counter, OPCODE).astype(jnp.int32)
+        opcode = _field(operands, state.program_counter, np.uint32(OPCODE)).astype(jnp.int32)
         return lax.switch(opcode, branches, state, operands)
 
-    def run(code, schedule, examples, tasks):
-        operands = _Operands(code, schedule, examples, tasks)
+    def run(words, examples):
+        operands = _Operands(words, examples)
         first_result = config.layout.first_result
         rows = first_result + config.max_results * RESULT_ROWS
         memory = jnp.zeros((rows, config.lanes), config.dtype)
@@ -214,9 +238,14 @@ def _read(memory, row, rows):
     return lax.dynamic_slice(memory, (row, np.uint32(0)), (rows, memory.shape[1]))
 
 
+def _word(operands: _Operands, program_counter):
+    """All numbers of an instruction."""
+    return lax.dynamic_slice(operands.words, (program_counter * np.uint32(WORD_SIZE),), (WORD_SIZE,))
+
+
 def _field(operands: _Operands, program_counter, field):
-    """One number of an instruction: a scalar load, where `code[i, j]` would be a gather."""
-    return lax.dynamic_slice(operands.code, (program_counter, jnp.uint32(field)), (1, 1))[0, 0]
+    """One number of an instruction."""
+    return lax.dynamic_slice(operands.words, (program_counter * np.uint32(WORD_SIZE) + field,), (1,))[0]
 
 
 def _write(state: State, row, value) -> State:
@@ -233,7 +262,7 @@ def _op_branch(config: MachineConfig, op: ops.Op):
         return (*ops.output_shape(kind, features_size), lanes)
 
     def branch(state: State, operands: _Operands) -> State:
-        word = lax.dynamic_slice(operands.code, (state.program_counter, np.uint32(0)), (1, WORD_SIZE))[0]
+        word = _word(operands, state.program_counter)
         rows = layout.size(op.output)
         if op.function is not None:
             inputs = [
@@ -247,7 +276,8 @@ def _op_branch(config: MachineConfig, op: ops.Op):
                 rows = 1  # the assembler has turned indices into the row to write
                 value = jnp.broadcast_to(constants[0], (1, lanes))
             else:
-                bits = draws.random_bits(word[DRAW_KEY], state.position, operands.tasks, rows)
+                tasks = operands.words[config.words.first_task : config.words.first_task + lanes]
+                bits = draws.random_bits(word[DRAW_KEY], state.position, tasks, rows)
                 if op.draws == "uniform":
                     value = constants[0] + (constants[1] - constants[0]) * draws.uniform(bits, np.dtype(config.dtype))
                 else:
@@ -274,7 +304,7 @@ def _control_branches(config: MachineConfig):
 
     def entry_at(operands, position):
         """First row and kind of the example at a position of the schedule."""
-        entry = lax.dynamic_slice(operands.schedule, (position,), (1,))[0]
+        entry = lax.dynamic_slice(operands.words, (position + np.uint32(config.words.first_position),), (1,))[0]
         return (entry >> SCHEDULE_SHIFT) * example_rows, entry & np.uint32((1 << SCHEDULE_SHIFT) - 1)
 
     def current_label(state, operands):
@@ -305,7 +335,7 @@ def _control_branches(config: MachineConfig):
 
     def zero(kind):
         def branch(state, operands):
-            output = _field(operands, state.program_counter, OUTPUT)
+            output = _field(operands, state.program_counter, np.uint32(OUTPUT))
             return _write(state, output, jnp.zeros((layout.size(kind), lanes), dtype))
 
         return branch
@@ -318,7 +348,7 @@ def _control_branches(config: MachineConfig):
 
     def check(state, operands):
         some_alive = jnp.max(state.memory[layout.STEPS]) >= 0
-        stop = _field(operands, state.program_counter, JUMP_TABLE)
+        stop = _field(operands, state.program_counter, np.uint32(JUMP_TABLE))
         return state._replace(program_counter=jnp.where(some_alive, state.program_counter + np.uint32(1), stop))
 
     def reveal(state, operands):
@@ -373,7 +403,7 @@ def _control_branches(config: MachineConfig):
         best = fixed_row(state, layout.BEST)
         better = (fixed_row(state, layout.STEPS) >= 0) & (loss < best)
         value = jnp.concatenate([jnp.where(better, loss, best), jnp.zeros_like(loss)])
-        program_counter = _field(operands, state.program_counter, JUMP_TABLE)
+        program_counter = _field(operands, state.program_counter, np.uint32(JUMP_TABLE))
         return State(program_counter, state.position + np.uint32(1), _write(state, np.uint32(layout.BEST), value).memory)
 
     def finish(state, operands):
@@ -384,7 +414,7 @@ def _control_branches(config: MachineConfig):
                 fixed_row(state, layout.FINGERPRINT),
             ]
         )
-        return _write(state, _field(operands, state.program_counter, OUTPUT), value)
+        return _write(state, _field(operands, state.program_counter, np.uint32(OUTPUT)), value)
 
     def halt(state, operands):
         return state._replace(program_counter=HALTED | state.program_counter)
