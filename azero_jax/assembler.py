@@ -130,27 +130,38 @@ def assemble(population: Population, liveness: Liveness, layout: Layout, *, seed
     return Assembly(code, lengths)
 
 
-def link(assembly: Assembly, programs: np.ndarray, layout: Layout, linked: np.ndarray) -> None:
-    """Code that runs some of the programs, one after the other, and halts.
+def link(assembly: Assembly, programs: np.ndarray, pieces: list[slice], layout: Layout) -> list[np.ndarray]:
+    """Code that runs some of the programs, in pieces that each halt.
 
     Args:
       assembly: the code of all programs.
-      programs: int64 [n], which to run; program `programs[i]` writes result i.
+      programs: int64 [n], which to run.
+      pieces: consecutive parts of `programs`; the i-th program of a piece writes
+        the piece's result i.
       layout: where results live.
-      linked: uint32 [capacity, WORD_SIZE], overwritten; what stands behind the
-        final HALT does not matter.
+
+    Returns:
+      For each piece uint32 [instructions, WORD_SIZE].
     """
-    lengths = assembly.lengths[programs]
-    starts = np.cumsum(lengths) - lengths
-    end = int(lengths.sum())
-    owner_start = np.repeat(starts, lengths)
-    code = linked[:end]
-    np.take(assembly.code, np.arange(end) - owner_start + np.repeat(assembly.starts[programs], lengths), axis=0, out=code)
     control = len(ops.table())
-    jumps = np.flatnonzero(np.array([step in _JUMPS for step in Control])[np.maximum(code[:, OPCODE].astype(np.int64) - control, 0)])
-    code[jumps, JUMP_TABLE : JUMP_TABLE + len(ExampleKind)] += owner_start[jumps, None].astype(np.uint32)
-    code[starts + lengths - 1, OUTPUT] = layout.first_result + RESULT_ROWS * np.arange(len(programs))
-    linked[end, OPCODE] = control + Control.HALT
+    lengths = assembly.lengths[programs]
+    piece = np.repeat(np.arange(len(pieces)), [part.stop - part.start for part in pieces])
+    starts = np.cumsum(lengths) - lengths + piece  # one HALT behind each piece
+    owner_start = np.repeat(starts, lengths)
+    place = np.arange(len(owner_start)) + np.repeat(piece, lengths)
+    linked = np.zeros((len(owner_start) + len(pieces), WORD_SIZE), np.uint32)
+    linked[place] = assembly.code[place - owner_start + np.repeat(assembly.starts[programs], lengths)]
+    first = np.array([part.start for part in pieces])
+    jumping = np.array([False] * control + [step in _JUMPS for step in Control])
+    jumps = np.flatnonzero(jumping[linked[place, OPCODE]])
+    piece_start = starts[first]
+    target_base = (owner_start - np.repeat(piece_start[piece], lengths))[jumps]
+    linked[place[jumps], JUMP_TABLE : JUMP_TABLE + len(ExampleKind)] += target_base[:, None].astype(np.uint32)
+    result = np.arange(len(programs)) - first[piece]
+    linked[starts + lengths - 1, OUTPUT] = layout.first_result + RESULT_ROWS * result
+    ends = np.append(piece_start[1:], len(linked))
+    linked[ends - 1, OPCODE] = control + Control.HALT
+    return [linked[start:end] for start, end in zip(piece_start, ends)]
 
 
 _JUMPS = (Control.LOAD, Control.CHECK, Control.NEXT, Control.ACCUMULATE, Control.EPOCH)

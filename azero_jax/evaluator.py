@@ -27,7 +27,6 @@ from azero_jax.machine import (
     RESULT_LOSS,
     RESULT_STEPS,
     SCHEDULE_SHIFT,
-    WORD_SIZE,
     ExampleKind,
     Layout,
     MachineConfig,
@@ -243,15 +242,17 @@ class Evaluator:
         if not len(chosen):
             return results
         pieces = self._pieces(assembly.lengths[chosen])
+        codes = link(assembly, chosen, pieces, self._layout)
 
-        def run_piece(job: tuple[slice, int]) -> None:
-            piece, group = job
+        def run_piece(job: tuple[int, int]) -> None:
+            index, group = job
+            piece = pieces[index]
             first_task = group * self._lanes
             num_tasks = min(self._lanes, self.tasks.num_tasks - first_task)
-            out = self._call(assembly, chosen[piece], schedule, group, fingerprint)
+            out = self._call(codes[index], schedule, group, fingerprint)
             results[piece, :, first_task : first_task + num_tasks] = out[: piece.stop - piece.start, :, :num_tasks]
 
-        jobs = [(piece, group) for piece in pieces for group in range(len(self._groups))]
+        jobs = [(index, group) for index in range(len(pieces)) for group in range(len(self._groups))]
         if len(jobs) == 1 or self.num_threads == 1:
             for job in jobs:
                 run_piece(job)
@@ -261,28 +262,27 @@ class Evaluator:
         return results
 
     def _pieces(self, lengths: np.ndarray) -> list[slice]:
-        """Splits programs into calls that fit, several for each thread where there are enough."""
-        most_programs = min(_PROGRAMS_PER_CALL, max(32, -(-len(lengths) // (2 * self.num_threads))))
+        """Splits programs into calls that fit, at least one for each thread, of similar length."""
         ends = np.cumsum(lengths)
+        enough = self.num_threads if len(lengths) >= 16 * self.num_threads else 1
+        share = min(-(-int(ends[-1]) // enough) + int(lengths.max()), self._instructions_per_call - 1)
         pieces = []
         first = 0
         while first < len(lengths):
             used = ends[first - 1] if first else 0
-            fits = int(np.searchsorted(ends, used + self._instructions_per_call - 1, side="right"))
-            last = min(fits, first + most_programs)
+            last = min(int(np.searchsorted(ends, used + share, side="right")), first + _PROGRAMS_PER_CALL)
             pieces.append(slice(first, last))
             first = last
         return pieces
 
-    def _call(self, assembly: Assembly, programs: np.ndarray, schedule: np.ndarray, group: int, fingerprint: bool) -> np.ndarray:
-        """Runs some programs on one group of tasks, on this thread."""
+    def _call(self, code: np.ndarray, schedule: np.ndarray, group: int, fingerprint: bool) -> np.ndarray:
+        """Runs linked code on one group of tasks, on this thread."""
         words_layout = self._words()
         words = getattr(self._thread, "words", None)
         if words is None or len(words) != words_layout.size:
             # Kept per thread: fresh memory of this size costs more than the call.
             words = self._thread.words = np.zeros(words_layout.size, np.uint32)
-        code = words[: words_layout.first_position].reshape(-1, WORD_SIZE)
-        link(assembly, programs, self._layout, code)
+        words[: code.size] = code.ravel()
         words[words_layout.first_position : words_layout.first_task] = schedule
         words[words_layout.first_task :] = self._groups[group].numbers
         with self._precision():
