@@ -1,49 +1,28 @@
-"""Programs in, fitness out: batching, threads, duplicates, strategies.
+"""Programs in, fitness out: analysis, duplicates, schedules, and the choice of a strategy.
 
-An `Evaluator` holds tasks on the device and one compiled machine. A call finds
-what is live, drops programs that are the same as another one, assembles the
-rest, hands the code out in pieces to one thread per core, and puts the results
-back in order. All pieces have the same shape, so nothing is compiled twice.
+A call finds what is live, drops programs that are the same as another one, has
+the strategy assemble and run the rest, and puts the results back in order.
 """
 
 from __future__ import annotations
 
-import concurrent.futures
-import contextlib
-import functools
-import os
-import threading
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
 import numpy as np
 
-from azero_jax import ops, xla_flags
-from azero_jax.assembler import Assembly, assemble, link
+from azero_jax import xla_flags
+from azero_jax.assembler import Assembly
 from azero_jax.liveness import Liveness, find_live, structural_keys
-from azero_jax.machine import (
-    RESULT_FINGERPRINT,
-    RESULT_LOSS,
-    RESULT_STEPS,
-    SCHEDULE_SHIFT,
-    ExampleKind,
-    Layout,
-    MachineConfig,
-    Words,
-    build,
-)
+from azero_jax.machine import RESULT_FINGERPRINT, RESULT_LOSS, RESULT_STEPS, SCHEDULE_SHIFT, ExampleKind
 from azero_jax.program import MemorySize, Population, Program
+from azero_jax.switch_strategy import SwitchStrategy, available_cores
 from azero_jax.tasks import Tasks
+from azero_jax.vmap_strategy import LineAssembly, VmapStrategy
 
 DTYPES = ("float32", "float64")
 STRATEGIES = ("auto", "switch", "vmap")
-
-# One call of the machine: at most so many programs and so many instructions.
-_PROGRAMS_PER_CALL = 256
-_INSTRUCTIONS_PER_CALL = 8192
-
-_MOST_LANES = 16
 
 
 class Evaluation(NamedTuple):
@@ -116,15 +95,17 @@ class Evaluator:
         self.max_abs_error = float(max_abs_error)
         self.deduplicate = deduplicate
         self.strategy = strategy if strategy != "auto" else ("switch" if jax.default_backend() == "cpu" else "vmap")
-        self.num_threads = num_threads or available_cores()
-        self._layout = Layout(self.memory, tasks.features_size)
-        self._op_table = ops.table()
-        self._instructions_per_call = _INSTRUCTIONS_PER_CALL
-        self._lanes = lanes_for(tasks.num_tasks)
-        self._lock = threading.Lock()
-        self._thread = threading.local()
-        with self._precision():
-            self._groups = _task_groups(tasks, self._lanes, dtype)
+        settings = {
+            "max_abs_error": self.max_abs_error,
+            "dtype": dtype,
+            "seed": seed,
+            "num_positions": self._num_positions(),
+        }
+        self._strategy: SwitchStrategy | VmapStrategy
+        if self.strategy == "vmap":
+            self._strategy = VmapStrategy(tasks, self.memory, **settings)
+        else:
+            self._strategy = SwitchStrategy(tasks, self.memory, num_threads=num_threads or available_cores(), **settings)
 
     def evaluate(self, programs: Sequence[Program] | Population) -> Evaluation:
         """Trains and validates programs on all tasks.
@@ -156,15 +137,15 @@ class Evaluator:
         liveness = find_live(population, self.memory)
         return Analysis(population, liveness, structural_keys(population, liveness.live, self.memory))
 
-    def assemble(self, analysis: Analysis, indices: np.ndarray | None = None) -> Assembly:
+    def assemble(self, analysis: Analysis, indices: np.ndarray | None = None) -> Assembly | LineAssembly:
         """Code of the programs at some indices (int64 [n]; by default all)."""
         population, liveness, _ = analysis
         if indices is not None:
             population = population.take(indices)
             liveness = Liveness(liveness.live[indices], liveness.read_first[indices])
-        return assemble(population, liveness, self._layout, seed=self.seed, dtype=self.dtype)
+        return self._strategy.assemble(population, liveness)
 
-    def run(self, assembly: Assembly, programs: np.ndarray | None = None) -> Evaluation:
+    def run(self, assembly: Assembly | LineAssembly, programs: np.ndarray | None = None) -> Evaluation:
         """Evaluates assembled programs.
 
         Args:
@@ -172,11 +153,13 @@ class Evaluator:
           programs: int64 [n], which of them; by default all.
         """
         tasks = self.tasks
-        results = self._run(assembly, programs, self._schedule(tasks.num_train_examples, tasks.num_valid_examples, tasks.num_train_epochs), False)
+        schedule = self._schedule(tasks.num_train_examples, tasks.num_valid_examples, tasks.num_train_epochs)
+        chosen = np.arange(len(assembly.lengths)) if programs is None else programs
+        results = self._strategy.run(assembly, chosen, schedule, False)  # type: ignore[arg-type]
         loss = results[:, RESULT_LOSS]
         return Evaluation(self._fitness(loss), results[:, RESULT_STEPS].astype(np.int64))
 
-    def probe(self, assembly: Assembly, num_train_examples: int, num_valid_examples: int) -> tuple[np.ndarray, np.ndarray]:
+    def probe(self, assembly: Assembly | LineAssembly, num_train_examples: int, num_valid_examples: int) -> tuple[np.ndarray, np.ndarray]:
         """Fingerprints of behaviour: hashes of the errors on the first few examples.
 
         Args:
@@ -188,7 +171,7 @@ class Evaluator:
           errors are equal bit for bit on all tasks have equal fingerprints.
         """
         schedule = self._schedule(num_train_examples, num_valid_examples, 1)
-        results = self._run(assembly, None, schedule, True)
+        results = self._strategy.run(assembly, np.arange(len(assembly.lengths)), schedule, True)  # type: ignore[arg-type]
         bits = np.ascontiguousarray(results[:, RESULT_FINGERPRINT])
         bits = bits.view(np.uint32 if self.dtype == "float32" else np.uint64).astype(np.uint64)
         fingerprints = np.zeros(len(bits), np.uint64)
@@ -196,6 +179,11 @@ class Evaluator:
             fingerprints = (fingerprints ^ bits[:, task]) * np.uint64(0x9E3779B97F4A7C15)
             fingerprints ^= fingerprints >> np.uint64(29)
         return fingerprints, results[:, RESULT_STEPS].astype(np.int64)
+
+    @property
+    def num_traces(self) -> int:
+        """How often machines like this evaluator's were traced, and so compiled, in this process."""
+        return self._strategy.num_traces
 
     def compile(self) -> None:
         """Compiles the machine now, instead of at the first evaluation."""
@@ -231,160 +219,6 @@ class Evaluator:
         schedule[: len(flat)] = flat
         return schedule
 
-    def _run(self, assembly: Assembly, programs: np.ndarray | None, schedule: np.ndarray, fingerprint: bool) -> np.ndarray:
-        """Results [P, RESULT_ROWS, D] of assembled programs."""
-        chosen = np.arange(len(assembly.lengths)) if programs is None else programs
-        results = np.empty((len(chosen), 3, self.tasks.num_tasks), self.dtype)
-        longest = int(assembly.lengths.max(initial=0)) + 1
-        with self._lock:
-            while self._instructions_per_call < longest:
-                self._instructions_per_call *= 2
-        if not len(chosen):
-            return results
-        pieces = self._pieces(assembly.lengths[chosen])
-        codes = link(assembly, chosen, pieces, self._layout)
-
-        def run_piece(job: tuple[int, int]) -> None:
-            index, group = job
-            piece = pieces[index]
-            first_task = group * self._lanes
-            num_tasks = min(self._lanes, self.tasks.num_tasks - first_task)
-            out = self._call(codes[index], schedule, group, fingerprint)
-            results[piece, :, first_task : first_task + num_tasks] = out[: piece.stop - piece.start, :, :num_tasks]
-
-        jobs = [(index, group) for index in range(len(pieces)) for group in range(len(self._groups))]
-        if len(jobs) == 1 or self.num_threads == 1:
-            for job in jobs:
-                run_piece(job)
-        else:
-            for _ in _executor(self.num_threads).map(run_piece, jobs):
-                pass
-        return results
-
-    def _pieces(self, lengths: np.ndarray) -> list[slice]:
-        """Splits programs into calls that fit, at least one for each thread, of similar length."""
-        ends = np.cumsum(lengths)
-        enough = self.num_threads if len(lengths) >= 16 * self.num_threads else 1
-        share = min(-(-int(ends[-1]) // enough) + int(lengths.max()), self._instructions_per_call - 1)
-        pieces = []
-        first = 0
-        while first < len(lengths):
-            used = ends[first - 1] if first else 0
-            last = min(int(np.searchsorted(ends, used + share, side="right")), first + _PROGRAMS_PER_CALL)
-            pieces.append(slice(first, last))
-            first = last
-        return pieces
-
-    def _call(self, code: np.ndarray, schedule: np.ndarray, group: int, fingerprint: bool) -> np.ndarray:
-        """Runs linked code on one group of tasks, on this thread."""
-        words_layout = self._words()
-        words = getattr(self._thread, "words", None)
-        if words is None or len(words) != words_layout.size:
-            # Kept per thread: fresh memory of this size costs more than the call.
-            words = self._thread.words = np.zeros(words_layout.size, np.uint32)
-        words[: code.size] = code.ravel()
-        words[words_layout.first_position : words_layout.first_task] = schedule
-        words[words_layout.first_task :] = self._groups[group].numbers
-        with self._precision():
-            return np.asarray(self._machine(fingerprint)(words, self._groups[group].examples))
-
-    def _words(self) -> Words:
-        return Words(self._instructions_per_call, self._num_positions(), self._lanes)
-
     def _num_positions(self) -> int:
         tasks = self.tasks
         return tasks.num_train_epochs * (tasks.num_train_examples + tasks.num_valid_examples + 1) + 1
-
-    def _machine(self, fingerprint: bool) -> _CompiledMachine:
-        config = MachineConfig(
-            layout=self._layout,
-            loss=self.tasks.loss,
-            max_abs_error=self.max_abs_error,
-            dtype=self.dtype,
-            lanes=self._lanes,
-            max_results=_PROGRAMS_PER_CALL,
-            fingerprint=fingerprint,
-            op_table=self._op_table,
-            words=self._words(),
-        )
-        return _compiled_machine(config)
-
-    @property
-    def num_traces(self) -> int:
-        """How often machines like this evaluator's were traced, and so compiled, in this process."""
-        return sum(self._machine(fingerprint).num_traces for fingerprint in (False, True))
-
-    def _precision(self) -> contextlib.AbstractContextManager:
-        wanted = self.dtype == "float64"
-        return contextlib.nullcontext() if jax.config.jax_enable_x64 == wanted else jax.enable_x64(wanted)
-
-
-class _CompiledMachine:
-    """A jitted machine that counts how often it was traced."""
-
-    def __init__(self, config: MachineConfig):
-        self.num_traces = 0
-        run = build(config)
-
-        def traced(words, examples):
-            self.num_traces += 1
-            return run(words, examples)
-
-        self._jitted = jax.jit(traced)
-
-    def __call__(self, words, examples) -> jax.Array:
-        return self._jitted(words, examples)
-
-
-@functools.lru_cache(maxsize=32)
-def _compiled_machine(config: MachineConfig) -> _CompiledMachine:
-    """The machine of a configuration, shared by evaluators of tasks of the same sizes."""
-    return _CompiledMachine(config)
-
-
-@functools.cache
-def _executor(num_threads: int) -> concurrent.futures.ThreadPoolExecutor:
-    return concurrent.futures.ThreadPoolExecutor(num_threads, "evaluator")
-
-
-def available_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def lanes_for(num_tasks: int) -> int:
-    """Tasks that run side by side."""
-    if num_tasks <= _MOST_LANES:
-        return 1 << (num_tasks - 1).bit_length()
-    return _MOST_LANES
-
-
-class _TaskGroup(NamedTuple):
-    """Tasks that run side by side.
-
-    Attributes:
-      examples: [rows, lanes], on the device.
-      numbers: uint32 [lanes], which task each lane runs.
-    """
-
-    examples: jax.Array
-    numbers: np.ndarray
-
-
-def _task_groups(tasks: Tasks, lanes: int, dtype: str) -> list[_TaskGroup]:
-    """The tasks in groups of as many as there are lanes.
-
-    Each example is its label, a zero and its features; training examples come first.
-    Lanes without a task repeat the group's first, so that they stop with it.
-    """
-    groups = []
-    for first in range(0, tasks.num_tasks, lanes):
-        numbers = np.arange(first, first + lanes)
-        numbers[numbers >= tasks.num_tasks] = first
-        parts = []
-        for features, labels in ((tasks.train_features, tasks.train_labels), (tasks.valid_features, tasks.valid_labels)):
-            label = labels[numbers, :, None]
-            examples = np.concatenate([label, np.zeros_like(label), features[numbers]], axis=2)
-            parts.append(examples.transpose(1, 2, 0).reshape(-1, lanes))
-        groups.append(_TaskGroup(jax.device_put(np.concatenate(parts).astype(dtype)), numbers.astype(np.uint32)))
-    return groups

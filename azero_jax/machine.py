@@ -170,8 +170,7 @@ class Words:
         return self.first_task + self.lanes
 
 
-@dataclasses.dataclass(frozen=True)
-class MachineConfig:
+class MachineConfig(NamedTuple):
     """Everything that is compiled into a machine.
 
     Attributes:

@@ -1,0 +1,279 @@
+"""How populations run on accelerators: all programs side by side, by `vmap`.
+
+One program on one task is written out as plain JAX; `vmap` batches it over tasks
+and programs. A `lax.switch` on a batched op becomes a select over all ops, which a
+GPU hides and a CPU does not (design: 600 times slower there). All programs walk
+through the examples in step, so none stops early.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from azero_jax import draws, ops
+from azero_jax.assembler import draw_keys, element_indices
+from azero_jax.liveness import Liveness
+from azero_jax.machine import EXAMPLE_HEADER, RESULT_ROWS, SCHEDULE_SHIFT, ExampleKind
+from azero_jax.program import MemorySize, Population
+from azero_jax.switch_strategy import precision, task_groups
+from azero_jax.tasks import Tasks
+from azero_jax.text import IN1, IN2, OP, OUT
+
+_PROGRAMS_PER_CALL = 64
+_LINES_STEP = 4  # component functions are padded to a multiple of this
+
+
+class Lines(NamedTuple):
+    """Live lines of programs, one axis for programs, one for lines.
+
+    Attributes:
+      op, in1, in2, out: int32, the instruction; padding is the no-op.
+      element: int32, which element of its output the instruction sets, if only one.
+      constants: [..., 2].
+      key: uint32, identifies a random instruction.
+    """
+
+    op: jax.Array | np.ndarray
+    in1: jax.Array | np.ndarray
+    in2: jax.Array | np.ndarray
+    out: jax.Array | np.ndarray
+    element: jax.Array | np.ndarray
+    constants: jax.Array | np.ndarray
+    key: jax.Array | np.ndarray
+
+
+class LineAssembly(NamedTuple):
+    """Programs ready to run.
+
+    Attributes:
+      lines: [P, L, ...], the live lines of Setup, Predict and Learn behind each other.
+      capacity: lines of each of them.
+      lengths: int64 [P], live lines.
+    """
+
+    lines: Lines
+    capacity: tuple[int, int, int]
+    lengths: np.ndarray
+
+
+class _Memory(NamedTuple):
+    """One program's memory on one task: [scalars], [vectors, F], [matrices, F, F]."""
+
+    s: jax.Array
+    v: jax.Array
+    m: jax.Array
+
+
+class VmapStrategy:
+    """Runs programs on tasks by `vmap`; arguments as of `SwitchStrategy`."""
+
+    def __init__(
+        self, tasks: Tasks, memory: MemorySize, *, max_abs_error: float, dtype: str, seed: int, num_positions: int
+    ):
+        self.dtype = dtype
+        self._tasks = tasks
+        self._memory = memory
+        self._max_abs_error = max_abs_error
+        self._seed = seed
+        self._op_table = ops.table()
+        self._num_positions = num_positions
+        self._num_traces = [0]
+        with precision(dtype):
+            # One group: here lanes are just another batch axis.
+            (self._group,) = task_groups(tasks, tasks.num_tasks, dtype)
+        self._jitted = jax.jit(self._run_batch, static_argnames=("capacity", "fingerprint"))
+
+    def assemble(self, population: Population, liveness: Liveness) -> LineAssembly:
+        """Moves live lines to the front of each component function."""
+        live = liveness.live
+        size = len(population)
+        program, line = np.nonzero(live)
+        function = population.functions[line]
+        counts = np.bincount(program * 3 + function, minlength=size * 3).reshape(size, 3)
+        longest = counts.max(axis=0, initial=0)
+        capacity = tuple(int(max(1, -(-lines // _LINES_STEP)) * _LINES_STEP) for lines in longest)
+        first = np.cumsum(counts.ravel()) - counts.ravel()
+        place = np.arange(len(program)) - first[program * 3 + function]
+        place += (np.cumsum(capacity) - capacity)[function]
+        code = population.code[program, line].astype(np.int32)
+        constants = population.constants[program, line]
+        op = code[:, OP]
+        values = np.zeros((len(op), 2), self.dtype)
+        element = np.zeros(len(op), np.int32)
+        num_indices = np.array([row.constants.count("index") for row in self._op_table])[op]
+        for count in range(3):
+            rows = np.flatnonzero(num_indices == count)
+            last = constants[rows, count : count + 2]
+            values[rows, : last.shape[1]] = last
+            for index in element_indices(constants[rows, :count], self._tasks.features_size).T:
+                element[rows] = element[rows] * self._tasks.features_size + index
+        key = np.zeros(len(op), np.uint32)
+        random = np.flatnonzero(np.array([row.draws is not None for row in self._op_table])[op])
+        key[random] = draw_keys(program[random], function[random], op[random], code[random, OUT], self._seed)
+
+        def scatter(values: np.ndarray) -> np.ndarray:
+            padded = np.zeros((size, sum(capacity), *values.shape[1:]), values.dtype)
+            padded[program, place] = values
+            return padded
+
+        columns = (op, code[:, IN1], code[:, IN2], code[:, OUT], element, values, key)
+        return LineAssembly(Lines(*map(scatter, columns)), capacity, counts.sum(axis=1))  # type: ignore[arg-type]
+
+    def run(self, assembly: LineAssembly, programs: np.ndarray, schedule: np.ndarray, fingerprint: bool) -> np.ndarray:
+        """Runs some programs (int64 [n]) by a schedule; results [n, RESULT_ROWS, D]."""
+        results = np.empty((len(programs), RESULT_ROWS, self._tasks.num_tasks), self.dtype)
+        for first in range(0, len(programs), _PROGRAMS_PER_CALL):
+            chosen = programs[first : first + _PROGRAMS_PER_CALL]
+            padded = np.resize(chosen, _PROGRAMS_PER_CALL)
+            lines = Lines(*(column[padded] for column in assembly.lines))
+            with precision(self.dtype):
+                out = self._jitted(
+                    lines, schedule, self._group.examples, self._group.numbers, capacity=assembly.capacity, fingerprint=fingerprint
+                )
+                results[first : first + len(chosen)] = np.asarray(out)[: len(chosen)]
+        return results
+
+    @property
+    def num_traces(self) -> int:
+        """How often the machine was traced, and so compiled."""
+        return self._num_traces[0]
+
+    def _run_batch(self, lines: Lines, schedule, examples, numbers, *, capacity, fingerprint) -> jax.Array:
+        self._num_traces[0] += 1
+        one_task = functools.partial(self._run_one, capacity=capacity, fingerprint=fingerprint)
+        all_tasks = jax.vmap(one_task, in_axes=(None, None, 1, 0), out_axes=1)
+        return jax.vmap(all_tasks, in_axes=(0, None, None, None))(lines, schedule, examples, numbers)
+
+    def _run_one(self, lines: Lines, schedule, examples, number, *, capacity, fingerprint) -> jax.Array:
+        """One program on one task, [RESULT_ROWS]."""
+        tasks, memory_size, dtype = self._tasks, self._memory, np.dtype(self.dtype)
+        features_size = tasks.features_size
+        examples = examples.reshape(-1, EXAMPLE_HEADER + features_size)
+        ends = np.cumsum(capacity)
+
+        def execute(function: int, memory: _Memory, step) -> _Memory:
+            def body(line, memory):
+                return self._execute_line(Lines(*(column[line] for column in lines)), memory, step, number)
+
+            return lax.fori_loop(int(ends[function] - capacity[function]), int(ends[function]), body, memory)
+
+        def predict(memory: _Memory, example, step) -> _Memory:
+            memory = memory._replace(s=memory.s.at[0].set(0), v=memory.v.at[0].set(example[EXAMPLE_HEADER:]))
+            return execute(1, memory, step)
+
+        def hashed(state, error):
+            if not fingerprint:
+                return state
+            mixed = (state ^ lax.bitcast_convert_type(error.astype(jnp.float32), jnp.uint32)) * np.uint32(0x9E3779B1)
+            return mixed ^ (mixed >> np.uint32(15))
+
+        def train(carry, example, step):
+            memory, best, loss, alive, steps, state = carry
+            memory = predict(memory, example, step)
+            prediction = memory.s[1]
+            if tasks.loss == "accuracy":
+                prediction = 1 / (1 + jnp.exp(-prediction))
+            error = jnp.abs(example[0] - prediction)
+            memory = memory._replace(s=memory.s.at[0].set(example[0]).at[1].set(prediction))
+            memory = execute(2, memory, step)
+            state = jnp.where(alive, hashed(state, error), state)
+            return memory, best, loss, alive & (error <= self._max_abs_error), steps + alive, state
+
+        def validate(carry, example, step):
+            memory, best, loss, alive, steps, state = carry
+            memory = predict(memory, example, step)
+            prediction = memory.s[1]
+            if tasks.loss == "accuracy":
+                positive = 1 / (1 + jnp.exp(-prediction)) > 0.5
+                error = (positive != (example[0] > 0.5)).astype(dtype)
+                ok = True
+            else:
+                error = jnp.abs(example[0] - prediction)
+                ok = error <= self._max_abs_error
+            state = jnp.where(alive, hashed(state, error), state)
+            loss = loss + (error if tasks.loss == "accuracy" else error * error)
+            return memory, best, loss, alive & ok, steps, state
+
+        def end_epoch(carry, example, step):
+            memory, best, loss, alive, steps, state = carry
+            best = jnp.where(alive & (loss < best), loss, best)
+            return memory, best, jnp.zeros_like(loss), alive, steps, state
+
+        by_kind = {
+            ExampleKind.TRAIN: train,
+            ExampleKind.TRAIN_AFTER_CHECK: train,
+            ExampleKind.VALID: validate,
+            ExampleKind.VALID_AFTER_CHECK: validate,
+            ExampleKind.EPOCH_END: end_epoch,
+            ExampleKind.END: lambda carry, example, step: carry,
+        }
+        branches = [by_kind[kind] for kind in ExampleKind]
+
+        def visit(carry, position):
+            entry = schedule[position]
+            kind = (entry & np.uint32((1 << SCHEDULE_SHIFT) - 1)).astype(jnp.int32)
+            example = examples[(entry >> SCHEDULE_SHIFT).astype(jnp.int32)]
+            return lax.switch(kind, branches, carry, example, position.astype(jnp.uint32)), None
+
+        memory = _Memory(
+            jnp.zeros(memory_size.scalars, dtype),
+            jnp.zeros((memory_size.vectors, features_size), dtype),
+            jnp.zeros((memory_size.matrices, features_size, features_size), dtype),
+        )
+        memory = execute(0, memory, np.uint32(0))
+        zero = jnp.zeros((), dtype)
+        carry = (memory, zero + np.inf, zero, jnp.bool_(True), jnp.int32(0), jnp.uint32(0))
+        (_, best, _, _, steps, state), _ = lax.scan(visit, carry, jnp.arange(self._num_positions))
+        # The fingerprint as a number that both dtypes hold exactly.
+        return jnp.stack([best, steps.astype(dtype), (state >> np.uint32(8)).astype(dtype)])
+
+    def _execute_line(self, line: Lines, memory: _Memory, step, number) -> _Memory:
+        """One instruction: every op's value, a select among them, and one write per kind."""
+        features_size, dtype = self._tasks.features_size, np.dtype(self.dtype)
+        shapes = {kind: ops.output_shape(kind, features_size) for kind in ops.KINDS}
+        operands = {}
+        for column, address in (("a", line.in1), ("b", line.in2), ("o", line.out)):
+            for kind in ops.KINDS:
+                if self._memory.of(kind):
+                    operands[column, kind] = getattr(memory, kind)[address]
+
+        def branch(op: ops.Op):
+            def value(constants):
+                inputs = [operands[column, kind] for column, kind in zip("ab", op.inputs)]
+                if op.function is not None:
+                    return ops.apply(op, inputs, features_size)
+                if op.draws is None:
+                    old = operands["o", op.output]
+                    return old.reshape(-1).at[line.element].set(constants[0]).reshape(old.shape)
+                size = int(np.prod(shapes[op.output]))
+                bits = draws.random_bits(line.key, step, number[None], size)[:, 0]
+                if op.draws == "uniform":
+                    drawn = constants[0] + (constants[1] - constants[0]) * draws.uniform(bits, dtype)
+                else:
+                    drawn = constants[0] + constants[1] * draws.gaussian(bits, dtype)
+                return drawn.reshape(shapes[op.output])
+
+            def triple(constants):
+                usable = op.output and all(self._memory.of(kind) for kind in op.inputs + op.output)
+                return tuple(
+                    value(constants).astype(dtype) if usable and kind == op.output else jnp.zeros(shapes[kind], dtype)
+                    for kind in ops.KINDS
+                )
+
+            return triple
+
+        values = lax.switch(line.op, [branch(op) for op in self._op_table], line.constants)
+        outputs = jnp.array([ops.KINDS.find(op.output) if op.output else -1 for op in self._op_table])[line.op]
+        updated = []
+        for index, (kind, value) in enumerate(zip(ops.KINDS, values)):
+            array = getattr(memory, kind)
+            if array.shape[0]:
+                array = array.at[line.out].set(jnp.where(outputs == index, value, array[line.out]))
+            updated.append(array)
+        return _Memory(*updated)

@@ -1,0 +1,69 @@
+"""Does making many children from one population cost the search anything?
+
+    python scripts/compare_batch_sizes.py --flagfile=scripts/flagfiles/linear_demo.flags --max_individuals=1000000
+
+Runs one experiment per seed and batch size, with the settings of the flags, until
+a program is above --sufficient_fitness on the search tasks or the budget is used
+up, and prints how many succeeded.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import statistics
+import sys
+
+import numpy as np
+from absl import app
+from absl import flags as absl_flags
+
+try:
+    import azero_jax  # noqa: F401
+except ModuleNotFoundError:
+    sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+
+from azero_jax import evolution, flags
+from azero_jax.evaluator import Evaluator
+from azero_jax.experiment import Settings
+from azero_jax.mutation import Mutator
+from azero_jax.scoring import Scorer
+from azero_jax.task_specs import make_tasks
+
+_BATCH_SIZES = absl_flags.DEFINE_list("batch_sizes", ["1", "100", "1000"], "child batch sizes to compare")
+_SEEDS = absl_flags.DEFINE_integer("seeds", 10, "seeds of each", lower_bound=1)
+
+
+def individuals_to_success(settings: Settings, seed: int) -> int | None:
+    """Programs made before one sufficed, or None."""
+    rng = np.random.default_rng(seed)
+    tasks = make_tasks(settings.search_tasks, random_seeds=rng)
+    mutator = Mutator.of(settings.space, settings.evolution.mutation_types)
+    evaluator = Evaluator(tasks, memory=settings.space.memory, seed=seed)
+    scorer = Scorer(evaluator, settings.fitness_combination, settings.equivalence)
+    state = evolution.start(settings.evolution, mutator, scorer, rng)
+    while state.individuals < settings.max_individuals:
+        evolution.step(state, settings.evolution, mutator, scorer)
+        if state.fitness.max() > settings.sufficient_fitness:
+            return state.individuals
+    return None
+
+
+def main(_: list[str]) -> None:
+    base = flags.settings()
+    for size in _BATCH_SIZES.value:
+        settings = dataclasses.replace(base, evolution=dataclasses.replace(base.evolution, child_batch_size=int(size)))
+        found = [individuals_to_success(settings, seed) for seed in range(_SEEDS.value)]
+        needed = [count for count in found if count is not None]
+        spent = sum(settings.max_individuals if count is None else count for count in found)
+        print(
+            f"batch {size:>5}: {len(needed)} of {len(found)} seeds within {settings.max_individuals:,} programs, "
+            f"median of those {statistics.median(needed) if needed else float('nan'):,.0f}; "
+            f"{spent / max(len(needed), 1):,.0f} programs per success",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    flags.define()
+    app.run(main)
