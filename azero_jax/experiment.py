@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
+import math
 import pathlib
 import platform
 import time
@@ -61,8 +62,9 @@ class Settings:
         T_select; T_final keeps its own.
       random_seed: of everything random.
       max_experiments: 0 for any number.
-      sufficient_fitness: a candidate above it on T_select ends the run. A program
-        above it on T_search is tried on T_select at once.
+      sufficient_fitness: a candidate above it on T_select ends the run. If it is
+        finite, the best program is tried on T_select during the search, too: at each
+        report, and at once when it is above it on T_search.
       max_individuals, max_train_steps: of each experiment; 0 for any number.
       max_seconds: of the run; 0 for any time.
     """
@@ -279,12 +281,14 @@ class _Runner:
         """Reports, checkpoints, and says whether the best program suffices on T_select."""
         settings, progress = self.settings, self.progress
         best_fitness = float(state.fitness.max())
-        if state.individuals - progress.last_report >= self.progress_every:
+        reports = state.individuals - progress.last_report >= self.progress_every
+        if reports:
             self._report(state, scorer)
         self.reporter.live(
             progress.experiment, state.individuals, self._rate(state), best_fitness, self._share_used(state, scorer)
         )
-        if best_fitness > settings.sufficient_fitness:
+        # T_select often has more training examples, and lets a program pass sooner.
+        if math.isfinite(settings.sufficient_fitness) and (reports or best_fitness > settings.sufficient_fitness):
             candidate = _candidate(state)
             if candidate.program != progress.tried:
                 progress.tried = candidate.program

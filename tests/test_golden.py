@@ -1,0 +1,105 @@
+"""Results recorded from the C++ release, and the plain NumPy interpreter, against the machine."""
+
+from __future__ import annotations
+
+import functools
+import gzip
+import json
+import pathlib
+
+import numpy as np
+import pytest
+import reference_interpreter
+from generated import classification_tasks, random_population, regression_tasks
+
+from azero_jax import Evaluator, MemorySize, Program, Tasks, ops
+
+GOLDEN = pathlib.Path(__file__).parent / "golden"
+NAMES = ("regression_f4", "regression_f16", "classification_f8")
+ARRAYS = ("train_features", "train_labels", "valid_features", "valid_labels")
+
+
+@functools.cache
+def load(name):
+    with gzip.open(GOLDEN / f"{name}.json.gz") as file:
+        golden = json.load(file)
+    recorded = golden["tasks"]
+    tasks = Tasks(*(np.array([task[key] for task in recorded["tasks"]]) for key in ARRAYS), loss=recorded["loss"])
+    programs = [Program.from_text(program["text"]) for program in golden["programs"]]
+    fitness = np.array([program["fitness"] for program in golden["programs"]])
+    train_steps = np.array([program["train_steps"] for program in golden["programs"]])
+    return golden, tasks, programs, fitness, train_steps
+
+
+def evaluator(name, **settings):
+    golden, tasks, *_ = load(name)
+    return Evaluator(tasks, memory=MemorySize(**golden["memory"]), max_abs_error=golden["max_abs_error"], **settings)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_float64_agrees_with_the_release(name):
+    _, _, programs, fitness, train_steps = load(name)
+    evaluation = evaluator(name, dtype="float64").evaluate(programs)
+    np.testing.assert_allclose(evaluation.fitness, fitness, rtol=0, atol=1e-6)
+    np.testing.assert_array_equal(evaluation.train_steps, train_steps)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_float32_agrees_within_rounding(name):
+    _, _, programs, fitness, _ = load(name)
+    evaluation = evaluator(name).evaluate(programs)
+    close = np.abs(evaluation.fitness - fitness).max(axis=1) <= 1e-3
+    assert close.mean() >= 0.99
+
+
+def test_vmap_strategy_agrees_with_the_release():
+    _, _, programs, fitness, train_steps = load("classification_f8")
+    chosen = slice(0, None, 7)  # every op probe and every other kind in turn, in one batch
+    evaluation = evaluator("classification_f8", dtype="float64", strategy="vmap").evaluate(programs[chosen])
+    np.testing.assert_allclose(evaluation.fitness, fitness[chosen], rtol=0, atol=1e-6)
+    np.testing.assert_array_equal(evaluation.train_steps, train_steps[chosen])
+
+
+def test_every_deterministic_op_is_probed():
+    used = {op for _, _, programs, *_ in map(load, NAMES) for program in programs for op in program.code[:, 0].tolist()}
+    assert used == {op.id for op in ops.table()[: ops.NUM_BUILT_IN_OPS] if op.draws is None}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_interpreter_agrees_with_the_release(name):
+    golden, *_ = load(name)
+    for program in golden["programs"][::10]:
+        task = golden["tasks"]["tasks"][1]
+        fitness, steps = reference_interpreter.evaluate(
+            program["text"], [task[key] for key in ARRAYS], golden["memory"], golden["tasks"]["loss"]
+        )
+        assert fitness == pytest.approx(program["fitness"][1], abs=1e-6)
+        assert steps == program["train_steps"][1]
+
+
+@pytest.mark.parametrize("make_tasks", [regression_tasks, classification_tasks])
+def test_generated_programs_agree_with_the_interpreter(make_tasks):
+    memory = MemorySize(6, 5, 4)
+    tasks = make_tasks()
+    population = random_population(150, memory=memory, random_ops=False, seed=1)
+    evaluation = Evaluator(tasks, memory=memory, dtype="float64").evaluate(population)
+    for index, program in enumerate(population):
+        for task in range(tasks.num_tasks):
+            arrays = [getattr(tasks, name)[task] for name in ARRAYS]
+            fitness, steps = reference_interpreter.evaluate(program.to_text(), arrays, memory._asdict(), tasks.loss)
+            message = f"task {task} of\n{program}"
+            assert evaluation.fitness[index, task] == pytest.approx(fitness, abs=1e-6), message
+            assert evaluation.train_steps[index, task] == steps, message
+
+
+def test_several_epochs_agree_with_the_interpreter():
+    memory = MemorySize(6, 5, 4)
+    tasks = regression_tasks(num_train_epochs=3, shuffle_seed=5)
+    population = random_population(100, memory=memory, random_ops=False, seed=2)
+    evaluation = Evaluator(tasks, memory=memory, dtype="float64", max_abs_error=3.0).evaluate(population)
+    orders = [np.arange(20)] + [np.random.default_rng((5, epoch)).permutation(20) for epoch in (1, 2)]
+    for index, program in enumerate(population):
+        arrays = [getattr(tasks, name)[0] for name in ARRAYS]
+        fitness, steps = reference_interpreter.evaluate(program.to_text(), arrays, memory._asdict(), "rmse", 3.0, orders)
+        assert evaluation.fitness[index, 0] == pytest.approx(fitness, abs=1e-6), program
+        assert evaluation.train_steps[index, 0] == steps, program
