@@ -17,6 +17,7 @@ from azero_jax.liveness import Liveness, RegisterNumbers
 from azero_jax.machine import (
     CONSTANTS,
     DRAW_KEY,
+    FIRST_OP,
     JUMP_TABLE,
     OPCODE,
     OPERAND_A,
@@ -65,7 +66,6 @@ def assemble(population: Population, liveness: Liveness, layout: Layout, *, seed
       The code of each program, without results' places and with relative jumps;
       `link` completes it.
     """
-    control = len(ops.table())
     num_programs = len(population)
     program, line = np.nonzero(liveness.live)
     function = population.functions[line]
@@ -102,10 +102,10 @@ def assemble(population: Population, liveness: Liveness, layout: Layout, *, seed
     zero_rank = np.arange(len(zeroed_program)) - (np.cumsum(num_zeroed) - num_zeroed)[zeroed_program]
     zero_place = starts[zeroed_program] + 1 + zero_rank
     kind = np.searchsorted(numbers.first, zeroed_register, side="right") - 1
-    code[zero_place, OPCODE] = control + np.array([Control.ZERO_SCALAR, Control.ZERO_VECTOR, Control.ZERO_MATRIX])[kind]
+    code[zero_place, OPCODE] = np.array([Control.ZERO_SCALAR, Control.ZERO_VECTOR, Control.ZERO_MATRIX])[kind]
     code[zero_place, OUTPUT] = _register_rows(layout)[zeroed_register]
 
-    code[starts, OPCODE] = control + Control.START
+    code[starts, OPCODE] = Control.START
     targets = {
         ExampleKind.TRAIN: train_check + 1,
         ExampleKind.TRAIN_AFTER_CHECK: train_check,
@@ -115,18 +115,18 @@ def assemble(population: Population, liveness: Liveness, layout: Layout, *, seed
         ExampleKind.END: finish,
     }
     for step, places in ((Control.LOAD, load), (Control.NEXT, next_), (Control.ACCUMULATE, accumulate)):
-        code[starts + places, OPCODE] = control + step
-        for kind, target in targets.items():
-            code[starts + places, JUMP_TABLE + kind] = target
-    for step, places, target in (
+        code[starts + places, OPCODE] = step
+        for example_kind, target in targets.items():
+            code[starts + places, JUMP_TABLE + example_kind] = target
+    for step, places, only_target in (
         (Control.CHECK, train_check, finish),
         (Control.CHECK, valid_check, finish),
         (Control.EPOCH, epoch, load),
     ):
-        code[starts + places, OPCODE] = control + step
-        code[starts + places, JUMP_TABLE] = target
-    code[starts + reveal, OPCODE] = control + Control.REVEAL
-    code[starts + finish, OPCODE] = control + Control.FINISH
+        code[starts + places, OPCODE] = step
+        code[starts + places, JUMP_TABLE] = only_target
+    code[starts + reveal, OPCODE] = Control.REVEAL
+    code[starts + finish, OPCODE] = Control.FINISH
     return Assembly(code, lengths)
 
 
@@ -143,7 +143,6 @@ def link(assembly: Assembly, programs: np.ndarray, pieces: list[slice], layout: 
     Returns:
       For each piece uint32 [instructions, WORD_SIZE].
     """
-    control = len(ops.table())
     lengths = assembly.lengths[programs]
     piece = np.repeat(np.arange(len(pieces)), [part.stop - part.start for part in pieces])
     starts = np.cumsum(lengths) - lengths + piece  # one HALT behind each piece
@@ -152,15 +151,14 @@ def link(assembly: Assembly, programs: np.ndarray, pieces: list[slice], layout: 
     linked = np.zeros((len(owner_start) + len(pieces), WORD_SIZE), np.uint32)
     linked[place] = assembly.code[place - owner_start + np.repeat(assembly.starts[programs], lengths)]
     first = np.array([part.start for part in pieces])
-    jumping = np.array([False] * control + [step in _JUMPS for step in Control])
-    jumps = np.flatnonzero(jumping[linked[place, OPCODE]])
+    jumps = np.flatnonzero(np.isin(linked[place, OPCODE], _JUMPS))
     piece_start = starts[first]
     target_base = (owner_start - np.repeat(piece_start[piece], lengths))[jumps]
     linked[place[jumps], JUMP_TABLE : JUMP_TABLE + len(ExampleKind)] += target_base[:, None].astype(np.uint32)
     result = np.arange(len(programs)) - first[piece]
     linked[starts + lengths - 1, OUTPUT] = layout.first_result + RESULT_ROWS * result
     ends = np.append(piece_start[1:], len(linked))
-    linked[ends - 1, OPCODE] = control + Control.HALT
+    linked[ends - 1, OPCODE] = Control.HALT
     return [linked[start:end] for start, end in zip(piece_start, ends)]
 
 
@@ -181,10 +179,10 @@ def _instruction_words(population, program, line, function, layout, seed, dtype)
     constants = population.constants[program, line]
     op = code[:, OP]
     words = np.zeros((len(program), WORD_SIZE), np.uint32)
-    words[:, OPCODE] = op
+    words[:, OPCODE] = FIRST_OP + op
     for column, field in ((IN1, OPERAND_A), (IN2, OPERAND_A + 1), (OUT, OUTPUT)):
         kind = kinds[column][op]
-        number = np.where(kind == NO_KIND, numbers.count, numbers.first[kind] + code[:, column])
+        number = np.where(kind == NO_KIND, numbers.total, numbers.first[kind] + code[:, column])
         words[:, field] = rows[number]
 
     payload = constants.copy()

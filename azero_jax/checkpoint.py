@@ -61,7 +61,9 @@ def load(directory: pathlib.Path) -> tuple[dict, dict[str, np.ndarray]]:
                 arrays = {name: archive[name] for name in archive.files}
             return json.loads(arrays.pop("state.json").tobytes()), arrays
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            warnings.warn(f"{path}: damaged checkpoint ({error}); going back to the one before", RuntimeWarning, stacklevel=2)
+            warnings.warn(
+                f"{path}: damaged checkpoint ({error}); going back to the one before", RuntimeWarning, stacklevel=2
+            )
     raise ValueError(f"{directory}: no checkpoint to resume from")
 
 

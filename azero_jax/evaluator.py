@@ -12,16 +12,18 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from azero_jax import xla_flags
+from azero_jax import ops, xla_flags
 from azero_jax.assembler import Assembly
 from azero_jax.liveness import Liveness, find_live, structural_keys
 from azero_jax.machine import RESULT_FINGERPRINT, RESULT_LOSS, RESULT_STEPS, SCHEDULE_SHIFT, ExampleKind
 from azero_jax.program import MemorySize, Population, Program
-from azero_jax.switch_strategy import SwitchStrategy, available_cores
+from azero_jax.switch_strategy import RunSettings, SwitchStrategy, available_cores
 from azero_jax.tasks import Tasks
+from azero_jax.text import OP
 from azero_jax.vmap_strategy import LineAssembly, VmapStrategy
 
 DTYPES = ("float32", "float64")
+DEFAULT_MEMORY = MemorySize()
 STRATEGIES = ("auto", "switch", "vmap")
 
 
@@ -69,7 +71,7 @@ class Evaluator:
         self,
         tasks: Tasks,
         *,
-        memory: MemorySize = MemorySize(),
+        memory: MemorySize = DEFAULT_MEMORY,
         max_abs_error: float = 100.0,
         dtype: str = "float32",
         seed: int = 0,
@@ -94,18 +96,14 @@ class Evaluator:
         self.seed = seed
         self.max_abs_error = float(max_abs_error)
         self.deduplicate = deduplicate
+        self._num_ops = len(ops.table())
         self.strategy = strategy if strategy != "auto" else ("switch" if jax.default_backend() == "cpu" else "vmap")
-        settings = {
-            "max_abs_error": self.max_abs_error,
-            "dtype": dtype,
-            "seed": seed,
-            "num_positions": self._num_positions(),
-        }
+        run_settings = RunSettings(self.memory, self.max_abs_error, dtype, seed, self._num_positions())
         self._strategy: SwitchStrategy | VmapStrategy
         if self.strategy == "vmap":
-            self._strategy = VmapStrategy(tasks, self.memory, **settings)
+            self._strategy = VmapStrategy(tasks, run_settings)
         else:
-            self._strategy = SwitchStrategy(tasks, self.memory, num_threads=num_threads or available_cores(), **settings)
+            self._strategy = SwitchStrategy(tasks, run_settings, num_threads or available_cores())
 
     def evaluate(self, programs: Sequence[Program] | Population) -> Evaluation:
         """Trains and validates programs on all tasks.
@@ -125,12 +123,19 @@ class Evaluator:
             nothing = (0, self.tasks.num_tasks)
             return Evaluation(np.zeros(nothing), np.zeros(nothing, np.int64))
         population.check_addresses(self.memory)
+        self._check_ops(population)
         analysis = self.analyze(population)
         if not self.deduplicate:
             return self.run(self.assemble(analysis))
         _, first, inverse = np.unique(analysis.keys, return_index=True, return_inverse=True)
         evaluation = self.run(self.assemble(analysis, first))
         return Evaluation(evaluation.fitness[inverse], evaluation.train_steps[inverse])
+
+    def _check_ops(self, population: Population) -> None:
+        later = np.argwhere(population.code[..., OP] >= self._num_ops)
+        if len(later):
+            op = ops.table()[population.code[later[0][0], later[0][1], OP]]
+            raise ValueError(f"program {later[0][0]}: {op.name} was registered after this evaluator was made")
 
     def analyze(self, population: Population) -> Analysis:
         """Finds live instructions and structural keys; addresses must be valid."""
@@ -159,7 +164,9 @@ class Evaluator:
         loss = results[:, RESULT_LOSS]
         return Evaluation(self._fitness(loss), results[:, RESULT_STEPS].astype(np.int64))
 
-    def probe(self, assembly: Assembly | LineAssembly, num_train_examples: int, num_valid_examples: int) -> tuple[np.ndarray, np.ndarray]:
+    def probe(
+        self, assembly: Assembly | LineAssembly, num_train_examples: int, num_valid_examples: int
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Fingerprints of behaviour: hashes of the errors on the first few examples.
 
         Args:

@@ -39,20 +39,20 @@ class EvolutionSettings:
     mutate_prob: float = 0.9
     mutation_types: tuple[str, ...] = ("alter_parameter", "randomize_instruction", "randomize_component_function")
     initial_population: str = "random"
-    child_batch_size: int = 100
+    child_batch_size: int = 1000
 
     def __post_init__(self) -> None:
         if self.population_size < 1:
             raise ValueError(f"population_size={self.population_size}: expected a positive integer")
         if not 1 <= self.tournament_size <= self.population_size:
             raise ValueError(
-                f"tournament_size={self.tournament_size}: expected 1 to population_size, which is {self.population_size}"
+                f"tournament_size={self.tournament_size}: expected 1 to population_size={self.population_size}"
             )
         if not 0 <= self.mutate_prob <= 1:
             raise ValueError(f"mutate_prob={self.mutate_prob}: expected 0 to 1")
         if not 1 <= self.child_batch_size <= self.population_size:
             raise ValueError(
-                f"child_batch_size={self.child_batch_size}: expected 1 to population_size, which is {self.population_size}"
+                f"child_batch_size={self.child_batch_size}: expected 1 to population_size={self.population_size}"
             )
 
 

@@ -22,7 +22,7 @@ from azero_jax.evaluator import Evaluator
 from azero_jax.evolution import EvolutionSettings, EvolutionState
 from azero_jax.liveness import simplify
 from azero_jax.mutation import Mutator, SearchSpace
-from azero_jax.program import MemorySize, Population, Program
+from azero_jax.program import Population, Program
 from azero_jax.scoring import COMBINATIONS, Counters, EquivalenceSettings, Scorer
 from azero_jax.task_specs import make_tasks
 from azero_jax.version import __version__
@@ -87,12 +87,16 @@ class Settings:
 
     def __post_init__(self) -> None:
         if self.fitness_combination not in COMBINATIONS:
-            raise ValueError(f"fitness_combination={self.fitness_combination!r}: expected one of {', '.join(COMBINATIONS)}")
+            raise ValueError(
+                f"fitness_combination={self.fitness_combination!r}: expected one of {', '.join(COMBINATIONS)}"
+            )
         for name in ("random_seed", "max_experiments", "max_individuals", "max_train_steps", "max_seconds"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name}={getattr(self, name)}: expected 0 or more")
         if not (self.max_individuals or self.max_train_steps or self.max_seconds):
-            raise ValueError("max_individuals, max_train_steps and max_seconds are all 0: an experiment would never end")
+            raise ValueError(
+                "max_individuals, max_train_steps and max_seconds are all 0: an experiment would never end"
+            )
 
 
 # Settings that a resumed run may change: how long it goes on, not what it does.
@@ -191,10 +195,10 @@ class _Runner:
             while True:
                 self._run_experiment(restored)
                 restored = None
-                winner = progress.winner
+                winner, candidate = progress.winner, self.last_candidate
                 self.reporter.line(
-                    f"experiment {progress.experiment}: candidate search fitness {self.last_candidate.search_fitness:.6f}, "
-                    f"select fitness {self.last_candidate.select_fitness:.6f}"
+                    f"experiment {progress.experiment}: candidate search fitness {candidate.search_fitness:.6f}, "
+                    f"select fitness {candidate.select_fitness:.6f}"
                 )
                 if winner is not None and winner.select_fitness > settings.sufficient_fitness:
                     break
@@ -205,7 +209,7 @@ class _Runner:
         finally:
             self.reporter.close()
 
-    def _run_experiment(self, restored: tuple[EvolutionState, dict] | None) -> None:
+    def _run_experiment(self, restored: tuple[EvolutionState, dict, dict[str, np.ndarray]] | None) -> None:
         """Searches until a budget is used up or a candidate suffices, then selects."""
         settings, progress = self.settings, self.progress
         seeds = np.random.SeedSequence([settings.random_seed, progress.experiment])
@@ -220,7 +224,7 @@ class _Runner:
             state = evolution.start(settings.evolution, self.mutator, scorer, search_rng)
         else:
             state = restored[0]
-            _restore_scorer(scorer, *restored[1:])
+            _restore_scorer(scorer, restored[1], restored[2])
         sufficient = False
         while not (sufficient or self._out_of_budget(state, scorer)):
             if self.stop_requested():
@@ -357,7 +361,9 @@ class _Runner:
         """The winner of earlier experiments, or else the best of the current population."""
         return self.progress.winner or _candidate(state)
 
-    def _result(self, best: Candidate, final_fitness: float | None, status: str, state: EvolutionState | None = None) -> dict:
+    def _result(
+        self, best: Candidate, final_fitness: float | None, status: str, state: EvolutionState | None = None
+    ) -> dict:
         """What result.json holds; of an interrupted experiment, with what it did."""
         progress = self.progress
         select = best.select_fitness

@@ -33,13 +33,29 @@ def define() -> None:
     generators = ", ".join(task_specs.GENERATORS)
 
     # Where and how long.
-    flags.DEFINE_string("output_dir", None, "directory for metrics.jsonl, best_program.txt, result.json and checkpoint/")
+    flags.DEFINE_string(
+        "output_dir", None, "directory for metrics.jsonl, best_program.txt, result.json and checkpoint/"
+    )
     flags.DEFINE_boolean("resume", False, "go on from the newest checkpoint in --output_dir")
-    flags.DEFINE_integer("random_seed", None, "seed of everything random; without it one is drawn, and written to result.json", lower_bound=0)
+    flags.DEFINE_integer(
+        "random_seed",
+        None,
+        "seed of everything random; without it one is drawn, and written to result.json",
+        lower_bound=0,
+    )
     flags.DEFINE_integer("max_experiments", 1, "experiments to run at most; 0 for any number", lower_bound=0)
-    flags.DEFINE_float("sufficient_fitness", float("inf"), "stop when a candidate's fitness on the select tasks exceeds this")
-    flags.DEFINE_integer("max_individuals", 0, "programs made by one experiment, cache hits included; 0 for any number", lower_bound=0)
-    flags.DEFINE_integer("max_train_steps", 80_000_000_000, "training examples seen by one experiment, over all tasks, probes included; 0 for any number", lower_bound=0)
+    flags.DEFINE_float(
+        "sufficient_fitness", float("inf"), "stop when a candidate's fitness on the select tasks exceeds this"
+    )
+    flags.DEFINE_integer(
+        "max_individuals", 0, "programs made by one experiment, cache hits included; 0 for any number", lower_bound=0
+    )
+    flags.DEFINE_integer(
+        "max_train_steps",
+        80_000_000_000,
+        "training examples seen by one experiment, over all tasks, probes included; 0 for any number",
+        lower_bound=0,
+    )
     flags.DEFINE_float("max_seconds", 0, "seconds for the run; 0 for any time", lower_bound=0)
     flags.DEFINE_integer("progress_every", 10_000, "programs between progress reports", lower_bound=1)
     flags.DEFINE_float("checkpoint_seconds", 60, "seconds between checkpoints", lower_bound=0)
@@ -50,37 +66,66 @@ def define() -> None:
         ("select", "", "that choose among experiments' candidates; empty for none"),
         ("final", "", "that the winner is scored on once; empty for none"),
     ):
-        flags.DEFINE_string(f"{name}_tasks", default, f"tasks {what}, as generator:name=value,...; generators: {generators}")
+        flags.DEFINE_string(
+            f"{name}_tasks", default, f"tasks {what}, as generator:name=value,...; generators: {generators}"
+        )
     flags.DEFINE_boolean("randomize_task_seeds", False, "draw new seeds for search and select tasks in each experiment")
 
     # Search space.
-    for kind, default in zip(ops.KINDS, MemorySize()):
+    for kind, size in zip(ops.KINDS, MemorySize()):
         name = ops.KIND_NAMES[kind]
-        flags.DEFINE_integer(f"max_{name}_addresses", default, f"{name} addresses of the memory (definitions.h)")
+        flags.DEFINE_integer(f"max_{name}_addresses", size, f"{name} addresses of the memory (definitions.h)")
     for function in _FUNCTIONS:
         flags.DEFINE_list(f"{function}_ops", _ALL_OPS, f"ops that {function} may hold; empty leaves it as it is")
         flags.DEFINE_integer(f"{function}_size_init", 10, f"instructions of {function} at the start", lower_bound=0)
         for limit in ("min", "max"):
-            flags.DEFINE_integer(f"mutate_{function}_size_{limit}", None, f"{limit}imum size of {function}; by default its initial size", lower_bound=0)
+            flags.DEFINE_integer(
+                f"mutate_{function}_size_{limit}",
+                None,
+                f"{limit}imum size of {function}; by default its initial size",
+                lower_bound=0,
+            )
 
     # Method.
     flags.DEFINE_integer("population_size", evolution.population_size, "programs of the population")
     flags.DEFINE_integer("tournament_size", evolution.tournament_size, "programs drawn for each tournament")
     flags.DEFINE_float("mutate_prob", evolution.mutate_prob, "share of children that are mutated")
-    flags.DEFINE_list("allowed_mutation_types", list(evolution.mutation_types), f"drawn uniformly, repeats add weight: {', '.join(mutation.MUTATION_TYPES)}")
-    flags.DEFINE_string("initial_population", evolution.initial_population, f"{', '.join(initial_programs.NAMES)}, or a file with a program")
-    flags.DEFINE_integer("child_batch_size", evolution.child_batch_size, "children made from one population at a time; 1 is the release's loop")
-    flags.DEFINE_enum("fitness_combination_mode", "mean", scoring.COMBINATIONS, "how fitness over search tasks becomes one number")
-    flags.DEFINE_integer("fec_num_train_examples", equivalence.num_train_examples, "training examples of the probe for functional equivalence; 0 turns it off (fec_cache.proto)")
+    flags.DEFINE_list(
+        "allowed_mutation_types",
+        list(evolution.mutation_types),
+        f"drawn uniformly, repeats add weight: {', '.join(mutation.MUTATION_TYPES)}",
+    )
+    flags.DEFINE_string(
+        "initial_population",
+        evolution.initial_population,
+        f"{', '.join(initial_programs.NAMES)}, or a file with a program",
+    )
+    flags.DEFINE_integer(
+        "child_batch_size",
+        evolution.child_batch_size,
+        "children made from one population at a time; 1 is the release's loop",
+    )
+    flags.DEFINE_enum(
+        "fitness_combination_mode", "mean", scoring.COMBINATIONS, "how fitness over search tasks becomes one number"
+    )
+    flags.DEFINE_integer(
+        "fec_num_train_examples",
+        equivalence.num_train_examples,
+        "training examples of the probe for functional equivalence; 0 turns it off (fec_cache.proto)",
+    )
     flags.DEFINE_integer("fec_num_valid_examples", equivalence.num_valid_examples, "validation examples of that probe")
     flags.DEFINE_integer("fec_cache_size", equivalence.cache_size, "programs remembered")
-    flags.DEFINE_integer("fec_forget_every", equivalence.forget_every, "hits after which a program is forgotten; 0 never")
+    flags.DEFINE_integer(
+        "fec_forget_every", equivalence.forget_every, "hits after which a program is forgotten; 0 never"
+    )
 
     # Evaluation.
     flags.DEFINE_float("max_abs_error", evaluation.max_abs_error, "a larger error on any example gives fitness 0")
     flags.DEFINE_enum("dtype", evaluation.dtype, evaluator.DTYPES, "numbers that programs compute with")
     flags.DEFINE_enum("strategy", evaluation.strategy, evaluator.STRATEGIES, "switch for CPUs, vmap for accelerators")
-    flags.DEFINE_integer("num_threads", evaluation.num_threads, "programs run at the same time; 0 for one per core", lower_bound=0)
+    flags.DEFINE_integer(
+        "num_threads", evaluation.num_threads, "programs run at the same time; 0 for one per core", lower_bound=0
+    )
     flags.DEFINE_string(
         "compilation_cache_dir",
         os.path.join(os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache")), "azero_jax"),
@@ -125,7 +170,9 @@ def settings() -> Settings:
     return Settings(
         space=space,
         evolution=evolution,
-        evaluation=EvaluationSettings(*(values[name] for name in ("max_abs_error", "dtype", "strategy", "num_threads"))),
+        evaluation=EvaluationSettings(
+            *(values[name] for name in ("max_abs_error", "dtype", "strategy", "num_threads"))
+        ),
         equivalence=EquivalenceSettings(**{name: values[f"fec_{name}"] for name in names}),
         fitness_combination=values["fitness_combination_mode"],
         random_seed=secrets.randbits(31) if random_seed is None else random_seed,

@@ -88,7 +88,8 @@ def initial_population(name: str, size: int, space: SearchSpace, rng: np.random.
     for index, function in enumerate(COMPONENT_FUNCTIONS):
         if program.lengths[index] > capacity[index]:
             raise ValueError(
-                f"{name}: {function} has {program.lengths[index]} instructions, the search space allows {capacity[index]}"
+                f"{name}: {function} has {program.lengths[index]} instructions, "
+                f"the search space allows {capacity[index]}"
             )
     single = Population.from_programs([program], capacity)
     population.code[:] = single.code

@@ -38,15 +38,16 @@ class RegisterNumbers(NamedTuple):
     """Numbers all registers through: scalars, then vectors, then matrices.
 
     Attributes:
-      first: number of address 0 of each kind; for NO_KIND the count of registers.
-      count: R, all registers.
+      first: number of address 0 of each kind; for NO_KIND the total.
+      total: R, all registers.
     """
 
     first: np.ndarray
-    count: int
+    total: int
 
     @classmethod
     def of(cls, memory: MemorySize) -> RegisterNumbers:
+        """The numbering of a memory's registers."""
         first = np.concatenate([[0], np.cumsum(memory)])
         return cls(first, int(first[-1]))
 
@@ -65,7 +66,9 @@ def find_live(population: Population, memory: MemorySize) -> Liveness:
     live = np.zeros((num_lines, size), bool)
     s0, s1, v0 = (_bit(number, num_words) for number in (0, 1, numbers.first[1]))
     given = ~(s0 | v0)  # the machine sets s0 and v0 before Predict and before Learn
-    setup, predict, learn = (range(start, start + lines) for start, lines in zip(population.starts, population.capacity))
+    setup, predict, learn = (
+        range(start, start + lines) for start, lines in zip(population.starts, population.capacity)
+    )
 
     def backward(lines: range, after: np.ndarray) -> np.ndarray:
         for line in reversed(lines):
@@ -83,13 +86,13 @@ def find_live(population: Population, memory: MemorySize) -> Liveness:
             break
         before_predict = before
     at_start = backward(setup, before_predict & given)
-    return Liveness(live.T, _unpack(at_start, numbers.count))
+    return Liveness(live.T, _unpack(at_start, numbers.total))
 
 
 def _masks(population: Population, numbers: RegisterNumbers) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Per line: registers read, register written, registers kept; uint64 [L, words, P]."""
     kinds = operand_kinds()
-    num_words = max(1, -(-numbers.count // 64))
+    num_words = max(1, -(-numbers.total // 64))
     most = int(max(np.diff(numbers.first)))
     bits = np.zeros((num_words, NO_KIND + 1, most), np.uint64)
     for kind in range(NO_KIND):
@@ -174,15 +177,15 @@ def structural_keys(population: Population, live: np.ndarray, memory: MemorySize
     rank = np.arange(len(program)) - (ends - counts)[program]
 
     registers = np.stack([numbers.first[kinds[column][op]] + code[:, column] for column in _COLUMNS], axis=1)
-    registers = np.minimum(registers, numbers.count)  # R stands for "no operand"
-    slots = program[:, None] * (numbers.count + 1) + registers
+    registers = np.minimum(registers, numbers.total)  # R stands for "no operand"
+    slots = program[:, None] * (numbers.total + 1) + registers
     places = 1 + rank[:, None] * 3 + np.arange(3)
-    first_place = np.zeros(size * (numbers.count + 1), np.int64)
+    first_place = np.zeros(size * (numbers.total + 1), np.int64)
     first_place[slots.ravel()[::-1]] = places.ravel()[::-1]
-    written = np.zeros(size * (numbers.count + 1), bool)
+    written = np.zeros(size * (numbers.total + 1), bool)
     written[slots[:, 2]] = True
     names = np.where(written[slots], _FIRST_NAME + first_place[slots], _NAME_OF_ZERO)
-    for name, number in enumerate((0, 1, int(numbers.first[1]), numbers.count)):
+    for name, number in enumerate((0, 1, int(numbers.first[1]), numbers.total)):
         names[registers == number] = _NAME_OF_ZERO + 1 + name
     draws = np.array([op.draws is not None for op in ops.table()])[op]
     random_programs = np.zeros(size, bool)

@@ -43,7 +43,7 @@ RESULT_LOSS, RESULT_STEPS, RESULT_FINGERPRINT = range(RESULT_ROWS)
 
 
 class Control(enum.IntEnum):
-    """Control steps; their opcodes follow those of the ops."""
+    """Control steps; their numbers are opcodes, and those of the ops follow."""
 
     START = 0  # zero the fixed rows
     ZERO_SCALAR = 1
@@ -57,6 +57,10 @@ class Control(enum.IntEnum):
     EPOCH = 9  # keep the best epoch's loss, jump to LOAD
     FINISH = 10  # write the results of the program
     HALT = 11  # the end of the code
+
+
+# Opcode of the first op of the table.
+FIRST_OP = len(Control)
 
 
 class ExampleKind(enum.IntEnum):
@@ -104,6 +108,7 @@ class Layout:
 
     @property
     def first_free(self) -> int:
+        """The row behind the fixed ones."""
         return self.FEATURES + self.features_size
 
     def size(self, kind: str) -> int:
@@ -123,7 +128,10 @@ class Layout:
 
     @property
     def first_result(self) -> int:
-        return int(self.rows("m")[0] if self.memory.matrices else self._end_of_vectors()) + self.memory.matrices * self.size("m")
+        """The row where results begin."""
+        return int(
+            self.rows("m")[0] if self.memory.matrices else self._end_of_vectors()
+        ) + self.memory.matrices * self.size("m")
 
     def _end_of_vectors(self) -> int:
         return self.first_free + max(self.memory.scalars - 2, 0) + max(self.memory.vectors - 1, 0) * self.features_size
@@ -159,14 +167,17 @@ class Words:
 
     @property
     def first_position(self) -> int:
+        """Where the schedule begins."""
         return self.instructions * WORD_SIZE
 
     @property
     def first_task(self) -> int:
+        """Where the numbers of the tasks begin."""
         return self.first_position + self.positions
 
     @property
     def size(self) -> int:
+        """All numbers."""
         return self.first_task + self.lanes
 
 
@@ -215,7 +226,7 @@ def build(config: MachineConfig) -> Callable[..., jax.Array]:
       A function of (words uint32 [words.size], examples [rows, D]) that returns
       [max_results, RESULT_ROWS, D]; to be jitted.
     """
-    branches = [_op_branch(config, op) for op in config.op_table] + _control_branches(config)
+    branches = _control_branches(config) + [_op_branch(config, op) for op in config.op_table]
 
     def step(state: State, operands: _Operands) -> State:
         opcode = _field(operands, state.program_counter, np.uint32(OPCODE)).astype(jnp.int32)
@@ -403,7 +414,9 @@ def _control_branches(config: MachineConfig):
         better = (fixed_row(state, layout.STEPS) >= 0) & (loss < best)
         value = jnp.concatenate([jnp.where(better, loss, best), jnp.zeros_like(loss)])
         program_counter = _field(operands, state.program_counter, np.uint32(JUMP_TABLE))
-        return State(program_counter, state.position + np.uint32(1), _write(state, np.uint32(layout.BEST), value).memory)
+        return State(
+            program_counter, state.position + np.uint32(1), _write(state, np.uint32(layout.BEST), value).memory
+        )
 
     def finish(state, operands):
         value = jnp.concatenate(

@@ -46,16 +46,21 @@ class SearchSpace:
         for function, names in zip(COMPONENT_FUNCTIONS, self.op_names):
             for name in names:
                 op = ops.op_named(name)
-                for kind, least in [(kind, 1) for kind in op.inputs] + [(op.output, 2 if op.output in ("s", "v") else 1)]:
+                for kind, least in [(kind, 1) for kind in op.inputs] + [
+                    (op.output, 2 if op.output in ("s", "v") else 1)
+                ]:
                     if kind and self.memory.of(kind) < least:
                         raise ValueError(
                             f"{function.lower()}_ops: {op.name} needs at least {least} {ops.KIND_NAMES[kind]} "
                             f"addresses, the memory has {self.memory.of(kind)}"
                         )
-        for function, initial, low, high in zip(COMPONENT_FUNCTIONS, self.initial_sizes, self.min_sizes, self.max_sizes):
+        for function, initial, low, high in zip(
+            COMPONENT_FUNCTIONS, self.initial_sizes, self.min_sizes, self.max_sizes
+        ):
             if not 0 <= low <= initial <= high:
                 raise ValueError(
-                    f"{function.lower()} sizes: expected 0 <= min <= initial <= max, got min={low}, initial={initial}, max={high}"
+                    f"{function.lower()} sizes: expected 0 <= min <= initial <= max, "
+                    f"got min={low}, initial={initial}, max={high}"
                 )
 
     @property
@@ -122,7 +127,9 @@ class InstructionSampler:
             code[:, column] = self.addresses(column, op, rng)
         return code, self.constants(op, rng)
 
-    def mutated_constants(self, op: np.ndarray, which: np.ndarray, values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def mutated_constants(
+        self, op: np.ndarray, which: np.ndarray, values: np.ndarray, rng: np.random.Generator
+    ) -> np.ndarray:
         """Constants [n, 3] after mutation of one of each (`which`, int64 [n]), as instruction.cc.
 
         One in ten only flips its sign, the others are multiplied by exp(N(0, 1)).
@@ -143,7 +150,13 @@ class InstructionSampler:
         return result
 
 
-def fill_randomly(population: Population, which: np.ndarray, function: np.ndarray, sampler: InstructionSampler, rng: np.random.Generator) -> None:
+def fill_randomly(
+    population: Population,
+    which: np.ndarray,
+    function: np.ndarray,
+    sampler: InstructionSampler,
+    rng: np.random.Generator,
+) -> None:
     """Replaces every instruction of one component function (int64 [n]) of some programs (int64 [n])."""
     for f in np.unique(function):
         programs = which[function == f]
@@ -179,7 +192,8 @@ class Mutator:
         unknown = [name for name in types if name not in MUTATION_TYPES]
         if unknown or not types:
             raise ValueError(
-                f"mutation types {', '.join(map(repr, unknown)) or 'are missing'}: expected some of {', '.join(MUTATION_TYPES)}"
+                f"mutation types {', '.join(map(repr, unknown)) or 'are missing'}: "
+                f"expected some of {', '.join(MUTATION_TYPES)}"
             )
         if not len(space.mutable_functions):
             raise ValueError("setup_ops, predict_ops and learn_ops are all empty: nothing can be mutated")
@@ -206,6 +220,7 @@ class Mutator:
         return which[some], function[some], line[some]
 
     def alter_parameter(self, population: Population, which: np.ndarray, rng: np.random.Generator) -> None:
+        """Changes one operand or constant of one instruction; the op stays."""
         which, _, line = self._lines(population, which, rng)
         op = population.code[which, line, OP].astype(np.int64)
         # The k-th parameter that the op has, k uniform.
@@ -218,39 +233,49 @@ class Mutator:
             population.code[which[rows], line[rows], column] = self.sampler.addresses(column, op[rows], rng)
         rows = np.flatnonzero((parameter >= 3) & (count > 0))
         place = (which[rows], line[rows])
-        population.constants[place] = self.sampler.mutated_constants(op[rows], parameter[rows] - 3, population.constants[place], rng)
+        population.constants[place] = self.sampler.mutated_constants(
+            op[rows], parameter[rows] - 3, population.constants[place], rng
+        )
 
     def randomize_instruction(self, population: Population, which: np.ndarray, rng: np.random.Generator) -> None:
+        """Replaces one instruction."""
         which, function, line = self._lines(population, which, rng)
         population.code[which, line], population.constants[which, line] = self.sampler.instructions(function, rng)
 
     def randomize_component_function(self, population: Population, which: np.ndarray, rng: np.random.Generator) -> None:
+        """Replaces all instructions of one component function; their number stays."""
         fill_randomly(population, which, self._functions(len(which), rng), self.sampler, rng)
 
     def identity(self, population: Population, which: np.ndarray, rng: np.random.Generator) -> None:
-        pass
+        """Changes nothing."""
 
     def insert_instruction(self, population: Population, which: np.ndarray, rng: np.random.Generator) -> None:
+        """Adds an instruction where there is room, which max_sizes decides."""
         function = self._functions(len(which), rng)
         room = population.lengths[which, function] < np.array(self.space.max_sizes)[function]
         self._insert(population, which[room], function[room], rng)
 
     def remove_instruction(self, population: Population, which: np.ndarray, rng: np.random.Generator) -> None:
+        """Removes an instruction where min_sizes allows it."""
         function = self._functions(len(which), rng)
         some = population.lengths[which, function] > np.array(self.space.min_sizes)[function]
         self._remove(population, which[some], function[some], rng)
 
     def trade_instruction(self, population: Population, which: np.ndarray, rng: np.random.Generator) -> None:
+        """Removes one instruction and inserts another in the same component function."""
         function = self._functions(len(which), rng)
         some = population.lengths[which, function] > 0
         self._remove(population, which[some], function[some], rng)
         self._insert(population, which[some], function[some], rng)
 
     def randomize_algorithm(self, population: Population, which: np.ndarray, rng: np.random.Generator) -> None:
+        """Replaces all instructions."""
         for function in self.space.mutable_functions:
             fill_randomly(population, which, np.full(len(which), function), self.sampler, rng)
 
-    def _insert(self, population: Population, which: np.ndarray, function: np.ndarray, rng: np.random.Generator) -> None:
+    def _insert(
+        self, population: Population, which: np.ndarray, function: np.ndarray, rng: np.random.Generator
+    ) -> None:
         start = np.array(population.starts)[function]
         place = start + rng.integers(0, population.lengths[which, function] + 1)
         code, constants = self.sampler.instructions(function, rng)
@@ -261,7 +286,9 @@ class Mutator:
         population.code[which, place], population.constants[which, place] = code, constants
         population.lengths[which, function] += 1
 
-    def _remove(self, population: Population, which: np.ndarray, function: np.ndarray, rng: np.random.Generator) -> None:
+    def _remove(
+        self, population: Population, which: np.ndarray, function: np.ndarray, rng: np.random.Generator
+    ) -> None:
         start = np.array(population.starts)[function]
         place = start + rng.integers(0, population.lengths[which, function])
         line = np.arange(population.code.shape[1])

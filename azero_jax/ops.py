@@ -136,8 +136,20 @@ _DETERMINISTIC = (
     ("SCALAR_MATRIX_PRODUCT", "sm", "m", "m{o} = s{a} * m{b}", jnp.multiply),
     ("MATRIX_RECIPROCAL", "m", "m", "m{o} = 1 / m{a}", lambda x: 1 / x),
     ("MATRIX_VECTOR_PRODUCT", "mv", "v", "v{o} = dot(m{a}, v{b})", jnp.dot),
-    ("VECTOR_COLUMN_BROADCAST", "v", "m", "m{o} = bcast(v{a}, axis=0)", lambda v: jnp.broadcast_to(v[:, None], _square(v))),
-    ("VECTOR_ROW_BROADCAST", "v", "m", "m{o} = bcast(v{a}, axis=1)", lambda v: jnp.broadcast_to(v[None, :], _square(v))),
+    (
+        "VECTOR_COLUMN_BROADCAST",
+        "v",
+        "m",
+        "m{o} = bcast(v{a}, axis=0)",
+        lambda v: jnp.broadcast_to(v[:, None], _square(v)),
+    ),
+    (
+        "VECTOR_ROW_BROADCAST",
+        "v",
+        "m",
+        "m{o} = bcast(v{a}, axis=1)",
+        lambda v: jnp.broadcast_to(v[None, :], _square(v)),
+    ),
     ("MATRIX_NORM", "m", "s", "s{o} = norm(m{a})", _norm),
     ("MATRIX_COLUMN_NORM", "m", "v", "v{o} = norm(m{a}, axis=0)", lambda m: _norm(m, axis=0)),
     ("MATRIX_ROW_NORM", "m", "v", "v{o} = norm(m{a}, axis=1)", lambda m: _norm(m, axis=1)),
@@ -231,7 +243,9 @@ def apply(op: Op, inputs: Sequence[jax.Array], features_size: int) -> jax.Array:
     return jnp.broadcast_to(op.function(*inputs), output_shape(op.output, features_size))
 
 
-def register_op(name: str, inputs: str, output: str, function: Callable[..., jax.Array], *, form: str | None = None) -> Op:
+def register_op(
+    name: str, inputs: str, output: str, function: Callable[..., jax.Array], *, form: str | None = None
+) -> Op:
     """Adds an op of the user's to the table, usable in text, mutation, search and evaluation.
 
     Evaluators made afterwards know the op; those made before do not.

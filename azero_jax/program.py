@@ -177,9 +177,11 @@ class Population:
         lengths = np.array([program.lengths for program in programs], np.int64).reshape(-1, 3)
         longest = lengths.max(axis=0, initial=0)
         if capacity is None:
-            capacity = tuple(longest.tolist())  # type: ignore[assignment]
+            capacity = (int(longest[0]), int(longest[1]), int(longest[2]))
         elif np.any(longest > capacity):
-            raise ValueError(f"a program has (setup, predict, learn) sizes {tuple(longest.tolist())}, the capacity is {capacity}")
+            raise ValueError(
+                f"a program has (setup, predict, learn) sizes {tuple(longest.tolist())}, the capacity is {capacity}"
+            )
         population = cls.empty(len(programs), capacity)
         if programs:
             lines = population.occupied(lengths)

@@ -97,5 +97,6 @@ def projected_binary_tasks(
 ) -> list[tuple[np.ndarray, ...]]:
     """Tasks for seeds, over the pairs in turn; settings as of `projected_binary_task`."""
     return [
-        projected_binary_task(images, classes, pairs[i % len(pairs)], seed=seed, **settings) for i, seed in enumerate(seeds)
+        projected_binary_task(images, classes, pairs[i % len(pairs)], seed=seed, **settings)
+        for i, seed in enumerate(seeds)
     ]

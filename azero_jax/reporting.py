@@ -67,13 +67,15 @@ class Reporter:
         width = 24
         bar = "#" * round(width * min(share, 1)) if share == share else ""
         print(
-            f"\r\x1b[Kexperiment {experiment} [{bar:<{width}}] {individuals:,} programs, {rate:,.0f}/s, best {best:.6f}",
+            f"\r\x1b[Kexperiment {experiment} [{bar:<{width}}] {individuals:,} programs, {rate:,.0f}/s, "
+            f"best {best:.6f}",
             end="",
             file=self._stream,
             flush=True,
         )
 
     def close(self) -> None:
+        """Ends the live line and closes the file."""
         self._erase()
         if self._metrics is not None:
             self._metrics.close()

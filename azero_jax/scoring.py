@@ -42,6 +42,7 @@ class EquivalenceSettings:
 
     @property
     def probes(self) -> bool:
+        """Whether behaviour is compared, too."""
         return self.num_train_examples > 0 and self.num_valid_examples > 0
 
 

@@ -33,43 +33,49 @@ _INSTRUCTIONS_PER_CALL = 8192
 _MOST_LANES = 16
 
 
+class RunSettings(NamedTuple):
+    """What a strategy needs to know beside the tasks.
+
+    Attributes:
+      memory, max_abs_error, dtype, seed: as of `Evaluator`.
+      num_positions: entries of the longest schedule.
+    """
+
+    memory: MemorySize
+    max_abs_error: float
+    dtype: str
+    seed: int
+    num_positions: int
+
+
 class SwitchStrategy:
     """Runs programs on tasks with the `lax.switch` machine.
 
     Args:
-      tasks, memory, max_abs_error, dtype, seed: as of `Evaluator`.
-      num_positions: entries of the longest schedule.
+      tasks: the tasks.
+      settings: of every run.
       num_threads: pieces that run at the same time.
     """
 
-    def __init__(
-        self,
-        tasks: Tasks,
-        memory: MemorySize,
-        *,
-        max_abs_error: float,
-        dtype: str,
-        seed: int,
-        num_positions: int,
-        num_threads: int,
-    ):
+    def __init__(self, tasks: Tasks, settings: RunSettings, num_threads: int):
+        dtype = settings.dtype
         self.dtype = dtype
-        self._seed = seed
+        self._seed = settings.seed
         self._num_tasks = tasks.num_tasks
         self._num_threads = num_threads
         self._instructions_per_call = _INSTRUCTIONS_PER_CALL
         self._thread = threading.local()
         lanes = lanes_for(tasks.num_tasks)
         self._config = MachineConfig(
-            layout=Layout(memory, tasks.features_size),
+            layout=Layout(settings.memory, tasks.features_size),
             loss=tasks.loss,
-            max_abs_error=max_abs_error,
+            max_abs_error=settings.max_abs_error,
             dtype=dtype,
             lanes=lanes,
             max_results=_PROGRAMS_PER_CALL,
             fingerprint=False,
             op_table=ops.table(),
-            words=Words(_INSTRUCTIONS_PER_CALL, num_positions, lanes),
+            words=Words(_INSTRUCTIONS_PER_CALL, settings.num_positions, lanes),
         )
         with precision(dtype):
             self._groups = task_groups(tasks, lanes, dtype)
@@ -185,7 +191,7 @@ def _executor(num_threads: int) -> concurrent.futures.ThreadPoolExecutor:
 def precision(dtype: str) -> contextlib.AbstractContextManager:
     """Within it, JAX computes in a dtype, "float32" or "float64"."""
     wanted = dtype == "float64"
-    return contextlib.nullcontext() if jax.config.jax_enable_x64 == wanted else jax.enable_x64(wanted)
+    return contextlib.nullcontext() if jax.config.read("jax_enable_x64") == wanted else jax.enable_x64(wanted)
 
 
 def available_cores() -> int:
@@ -221,7 +227,10 @@ def task_groups(tasks: Tasks, lanes: int, dtype: str) -> list[TaskGroup]:
         numbers = np.arange(first, first + lanes)
         numbers[numbers >= tasks.num_tasks] = first
         parts = []
-        for features, labels in ((tasks.train_features, tasks.train_labels), (tasks.valid_features, tasks.valid_labels)):
+        for features, labels in (
+            (tasks.train_features, tasks.train_labels),
+            (tasks.valid_features, tasks.valid_labels),
+        ):
             label = labels[numbers, :, None]
             examples = np.concatenate([label, np.zeros_like(label), features[numbers]], axis=2)
             parts.append(examples.transpose(1, 2, 0).reshape(-1, lanes))

@@ -85,18 +85,22 @@ class Tasks:
 
     @property
     def num_tasks(self) -> int:
+        """D."""
         return self.train_features.shape[0]
 
     @property
     def num_train_examples(self) -> int:
+        """N."""
         return self.train_features.shape[1]
 
     @property
     def num_valid_examples(self) -> int:
+        """M."""
         return self.valid_features.shape[1]
 
     @property
     def features_size(self) -> int:
+        """F."""
         return self.train_features.shape[2]
 
     @classmethod
@@ -116,9 +120,12 @@ class Tasks:
         with file:
             missing = [name for name in ARRAYS if name not in file]
             if missing:
-                raise ValueError(f"{path}: no array {', '.join(missing)}; it holds {', '.join(file.files) or 'nothing'}")
+                raise ValueError(
+                    f"{path}: no array {', '.join(missing)}; it holds {', '.join(file.files) or 'nothing'}"
+                )
             try:
-                return cls(**{name: file[name] for name in ARRAYS}, loss=loss, num_train_epochs=num_train_epochs)
+                arrays = [file[name] for name in ARRAYS]
+                return cls(arrays[0], arrays[1], arrays[2], arrays[3], loss, num_train_epochs)
             except ValueError as error:
                 raise ValueError(f"{path}: {error}") from error
 

@@ -138,9 +138,14 @@ def _skeleton(line: str) -> tuple[str, list[str], list[str]]:
     return re.sub(r"\s+", "", skeleton), registers, numbers
 
 
+def _table_version() -> tuple[int, str]:
+    """Identifies the table, which only ever grows at its end."""
+    return len(ops.table()), ops.table()[-1].name
+
+
 @functools.lru_cache(maxsize=4)
-def _forms(num_ops: int) -> dict[str, list[_Form]]:
-    """Forms by skeleton, for the table as long as it is now."""
+def _forms(num_ops: int, last_name: str) -> dict[str, list[_Form]]:
+    """Forms by skeleton, for one version of the table."""
     forms: dict[str, list[_Form]] = {}
     for op in ops.table()[:num_ops]:
         skeleton, registers, numbers = _skeleton(op.form)
@@ -153,7 +158,7 @@ def _parse_instruction(
     number: int, raw: str, line: str, limits: Mapping[str, int]
 ) -> tuple[tuple[int, ...], tuple[float, ...]]:
     skeleton, registers, numbers = _skeleton(line)
-    candidates = _forms(len(ops.table())).get(skeleton, [])
+    candidates = _forms(*_table_version()).get(skeleton, [])
     if not candidates:
         raise _error(number, raw, _closest_form(skeleton))
     for form in candidates:
@@ -181,7 +186,7 @@ def _parse_instruction(
 def _closest_form(skeleton: str) -> str:
     import difflib
 
-    forms = _forms(len(ops.table()))
+    forms = _forms(*_table_version())
     close = difflib.get_close_matches(skeleton, list(forms), n=3, cutoff=0.6)
     if not close:
         return "an instruction in one of the forms of docs/ops.md, such as 's3 = s0 - s1'"

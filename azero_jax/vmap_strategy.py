@@ -20,8 +20,8 @@ from azero_jax import draws, ops
 from azero_jax.assembler import draw_keys, element_indices
 from azero_jax.liveness import Liveness
 from azero_jax.machine import EXAMPLE_HEADER, RESULT_ROWS, SCHEDULE_SHIFT, ExampleKind
-from azero_jax.program import MemorySize, Population
-from azero_jax.switch_strategy import precision, task_groups
+from azero_jax.program import Population
+from azero_jax.switch_strategy import RunSettings, precision, task_groups
 from azero_jax.tasks import Tasks
 from azero_jax.text import IN1, IN2, OP, OUT
 
@@ -73,16 +73,15 @@ class _Memory(NamedTuple):
 class VmapStrategy:
     """Runs programs on tasks by `vmap`; arguments as of `SwitchStrategy`."""
 
-    def __init__(
-        self, tasks: Tasks, memory: MemorySize, *, max_abs_error: float, dtype: str, seed: int, num_positions: int
-    ):
+    def __init__(self, tasks: Tasks, settings: RunSettings):
+        dtype = settings.dtype
         self.dtype = dtype
         self._tasks = tasks
-        self._memory = memory
-        self._max_abs_error = max_abs_error
-        self._seed = seed
+        self._memory = settings.memory
+        self._max_abs_error = settings.max_abs_error
+        self._seed = settings.seed
         self._op_table = ops.table()
-        self._num_positions = num_positions
+        self._num_positions = settings.num_positions
         self._num_traces = [0]
         with precision(dtype):
             # One group: here lanes are just another batch axis.
@@ -134,7 +133,12 @@ class VmapStrategy:
             lines = Lines(*(column[padded] for column in assembly.lines))
             with precision(self.dtype):
                 out = self._jitted(
-                    lines, schedule, self._group.examples, self._group.numbers, capacity=assembly.capacity, fingerprint=fingerprint
+                    lines,
+                    schedule,
+                    self._group.examples,
+                    self._group.numbers,
+                    capacity=assembly.capacity,
+                    fingerprint=fingerprint,
                 )
                 results[first : first + len(chosen)] = np.asarray(out)[: len(chosen)]
         return results
@@ -192,7 +196,7 @@ class VmapStrategy:
             if tasks.loss == "accuracy":
                 positive = 1 / (1 + jnp.exp(-prediction)) > 0.5
                 error = (positive != (example[0] > 0.5)).astype(dtype)
-                ok = True
+                ok = jnp.bool_(True)
             else:
                 error = jnp.abs(example[0] - prediction)
                 ok = error <= self._max_abs_error
@@ -252,7 +256,7 @@ class VmapStrategy:
                     old = operands["o", op.output]
                     return old.reshape(-1).at[line.element].set(constants[0]).reshape(old.shape)
                 size = int(np.prod(shapes[op.output]))
-                bits = draws.random_bits(line.key, step, number[None], size)[:, 0]
+                bits = draws.random_bits(jnp.asarray(line.key), step, number[None], size)[:, 0]
                 if op.draws == "uniform":
                     drawn = constants[0] + (constants[1] - constants[0]) * draws.uniform(bits, dtype)
                 else:

@@ -99,7 +99,8 @@ def apply() -> None:
     if xla_bridge.backends_are_initialized():
         _warned = True
         warnings.warn(
-            "JAX had started before azero_jax could set its XLA flags: evaluation on CPU will be 30 to 60 times slower. "
+            "JAX had started before azero_jax could set its XLA flags: evaluation on CPU will be "
+            "30 to 60 times slower. "
             "Call azero_jax.set_xla_flags() before the first use of JAX, or start the process with "
             f"XLA_FLAGS='{flags}'.",
             RuntimeWarning,

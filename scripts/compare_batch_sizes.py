@@ -56,6 +56,7 @@ def individuals_to_success(settings: Settings, seed: int) -> int | None:
 
 
 def main(_: list[str]) -> None:
+    """Prints one line for each batch size."""
     base = flags.settings()
     for size in _BATCH_SIZES.value:
         settings = dataclasses.replace(base, evolution=dataclasses.replace(base.evolution, child_batch_size=int(size)))

@@ -5,6 +5,7 @@ All settings are flags; `--help` lists them. See README.md.
 
 from __future__ import annotations
 
+import logging
 import pathlib
 import signal
 import sys
@@ -37,9 +38,12 @@ class _StopSignal:
 
 
 def main(arguments: list[str]) -> None:
+    """Runs what the flags say; exits with 2 on wrong input, 130 or 143 when interrupted."""
     if len(arguments) > 1:
         raise app.UsageError(f"unexpected argument {arguments[1]!r}: settings are given as --name=value")
     stop = _StopSignal()
+    # Not news to people without a TPU.
+    logging.getLogger("jax._src.xla_bridge").setLevel(logging.WARNING)
     azero_jax.set_xla_flags()
     if flags.FLAGS.compilation_cache_dir:
         jax.config.update("jax_compilation_cache_dir", flags.FLAGS.compilation_cache_dir)

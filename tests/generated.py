@@ -48,5 +48,3 @@ def random_population(size, *, memory=MemorySize(6, 5, 4), lengths=(6, 6, 6), se
     line = population.starts[2] - 1
     population.code[operand_kinds()[OUT][op[:, line]] == 0, line, OUT] = 1
     return population
-
-

@@ -102,7 +102,10 @@ class _Machine:
         if name == "bcast":
             if kind == "v":
                 return operands[0]
-            return np.tile(operands[0][:, None] if axis == 0 else operands[0][None, :], (1, self.size) if axis == 0 else (self.size, 1))
+            return np.tile(
+                operands[0][:, None] if axis == 0 else operands[0][None, :],
+                (1, self.size) if axis == 0 else (self.size, 1),
+            )
         if name in ("minimum", "maximum"):
             return _pick(kind, np.less if name == "minimum" else np.greater, *operands)
         return {"norm": _norm, "mean": np.mean, "std": _std}[name](operands[0], axis=axis)

@@ -100,6 +100,8 @@ def test_several_epochs_agree_with_the_interpreter():
     orders = [np.arange(20)] + [np.random.default_rng((5, epoch)).permutation(20) for epoch in (1, 2)]
     for index, program in enumerate(population):
         arrays = [getattr(tasks, name)[0] for name in ARRAYS]
-        fitness, steps = reference_interpreter.evaluate(program.to_text(), arrays, memory._asdict(), "rmse", 3.0, orders)
+        fitness, steps = reference_interpreter.evaluate(
+            program.to_text(), arrays, memory._asdict(), "rmse", 3.0, orders
+        )
         assert evaluation.fitness[index, 0] == pytest.approx(fitness, abs=1e-6), program
         assert evaluation.train_steps[index, 0] == steps, program

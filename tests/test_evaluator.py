@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from generated import classification_tasks, random_population, regression_tasks
+
+from azero_jax import Evaluator, MemorySize, Population, Program, Tasks, register_op
+from azero_jax.initial_programs import LINEAR, NEURAL_NET
+
+MEMORY = MemorySize(6, 5, 4)
+NOTHING = Program.from_text("def Predict():\n")
+
+
+def test_nothing_is_compiled_again_during_a_run():
+    # Sizes of their own, so that no other test has compiled this machine.
+    evaluator = Evaluator(regression_tasks(num_train=23, num_valid=11), memory=MEMORY)
+    evaluator.evaluate([NOTHING])
+    assert evaluator.num_traces == 1
+    for size, lengths in ((1, (1, 1, 1)), (7, (3, 9, 2)), (700, (10, 10, 10)), (2, (0, 40, 0))):
+        population = random_population(size, memory=MEMORY, lengths=lengths)
+        evaluator.evaluate(population)
+        assert evaluator.num_traces == 1
+    analysis = evaluator.analyze(population)
+    evaluator.probe(evaluator.assemble(analysis), 3, 3)
+    evaluator.probe(evaluator.assemble(analysis), 5, 2)
+    assert evaluator.num_traces == 2  # the machine that hashes errors is another one
+    # New tasks of the same sizes share it.
+    other = Evaluator(regression_tasks(num_train=23, num_valid=11, seed=1), memory=MEMORY)
+    other.evaluate(population)
+    assert other.num_traces == 2
+
+
+def test_a_program_longer_than_a_call_still_runs():
+    lines = "  s2 = s2 + s3\n" * 3000
+    text = f"def Setup():\n  s3 = 0.5\ndef Predict():\n{lines}  s1 = s2 - s2\n"
+    tasks = regression_tasks(num_train=1, num_valid=1)
+    fitness = Evaluator(tasks).evaluate([Program.from_text(text), NOTHING]).fitness
+    np.testing.assert_array_equal(fitness[0], fitness[1])
+
+
+@pytest.mark.parametrize("make_tasks", [regression_tasks, classification_tasks])
+def test_results_do_not_depend_on_threads_duplicates_or_company(make_tasks):
+    population = random_population(500, memory=MEMORY, seed=4)
+    tasks = make_tasks()
+    expected = Evaluator(tasks, memory=MEMORY).evaluate(population)
+    for settings in ({"num_threads": 1}, {"num_threads": 3}, {"deduplicate": False}):
+        other = Evaluator(tasks, memory=MEMORY, **settings).evaluate(population)
+        np.testing.assert_array_equal(other.fitness, expected.fitness)
+        np.testing.assert_array_equal(other.train_steps, expected.train_steps)
+    evaluator = Evaluator(tasks, memory=MEMORY)
+    for index in range(0, 500, 50):
+        alone = evaluator.evaluate([population[index]])
+        np.testing.assert_array_equal(alone.fitness[0], expected.fitness[index])
+
+
+def test_vmap_agrees_with_switch_random_ops_included():
+    population = random_population(150, memory=MEMORY, seed=5)
+    tasks = regression_tasks(num_train_epochs=2)
+    switch, vmap = (
+        Evaluator(tasks, memory=MEMORY, dtype="float64", strategy=strategy) for strategy in ("switch", "vmap")
+    )
+    expected, measured = switch.evaluate(population), vmap.evaluate(population)
+    np.testing.assert_allclose(measured.fitness, expected.fitness, atol=1e-6)
+    np.testing.assert_array_equal(measured.train_steps, expected.train_steps)
+    groups = [
+        np.unique(evaluator.probe(evaluator.assemble(evaluator.analyze(population)), 5, 5)[0], return_inverse=True)[1]
+        for evaluator in (switch, vmap)
+    ]
+    # Programs that behave the same do so under both.
+    assert abs(len(set(groups[0])) - len(set(groups[1]))) <= 0.05 * len(set(groups[0]))
+
+
+def test_more_tasks_than_lanes():
+    tasks = regression_tasks(num_tasks=37)
+    fitness = Evaluator(tasks).evaluate([Program.from_text(LINEAR), NOTHING]).fitness
+    assert fitness.shape == (2, 37)
+    for task in (0, 15, 16, 36):
+        single = Tasks(
+            *(
+                a[task : task + 1]
+                for a in (tasks.train_features, tasks.train_labels, tasks.valid_features, tasks.valid_labels)
+            )
+        )
+        np.testing.assert_allclose(
+            Evaluator(single).evaluate([Program.from_text(LINEAR)]).fitness[0, 0], fitness[0, task], rtol=1e-5
+        )
+
+
+def test_a_task_stops_at_a_large_error_and_others_go_on():
+    tasks = regression_tasks(num_tasks=2, num_train=10, num_valid=5)
+    labels = np.array(tasks.train_labels)
+    labels[0, 3] = 500.0
+    tasks = Tasks(tasks.train_features, labels, tasks.valid_features, tasks.valid_labels)
+    evaluation = Evaluator(tasks, max_abs_error=100).evaluate([NOTHING])
+    assert evaluation.train_steps.tolist() == [[4, 10]]
+    assert evaluation.fitness[0, 0] == 0 < evaluation.fitness[0, 1]
+    assert Evaluator(tasks, max_abs_error=1000).evaluate([NOTHING]).fitness[0, 0] > 0
+
+
+def test_not_a_number_fails_a_task():
+    nan = Program.from_text("def Predict():\n  s1 = s2 / s3\n")
+    for tasks in (regression_tasks(), classification_tasks()):
+        evaluation = Evaluator(tasks).evaluate([nan])
+        assert (evaluation.train_steps == 1).all()
+        assert (evaluation.fitness == 0).all()
+
+
+def test_the_best_epoch_counts():
+    # Learns the first labels it sees in epoch one, and leaves them in epoch two.
+    tasks = regression_tasks(num_train=3, num_valid=3, num_tasks=2)
+    text = "def Setup():\n  s3 = 1.0\ndef Predict():\n  s1 = s2 * s2\ndef Learn():\n  s2 = s2 + s3\n"
+    once = Evaluator(tasks, dtype="float64").evaluate([Program.from_text(text)])
+    arrays = (tasks.train_features, tasks.train_labels, tasks.valid_features, tasks.valid_labels)
+    often = Evaluator(Tasks(*arrays, num_train_epochs=4), dtype="float64").evaluate([Program.from_text(text)])
+    np.testing.assert_array_equal(often.fitness, once.fitness)
+    assert (often.train_steps > once.train_steps).all()
+    # Failing in a later epoch (12 * 12 is above 100) keeps the best so far.
+    assert (often.train_steps == [[10, 10]]).all() or (often.train_steps <= 12).all()
+
+
+def test_linear_and_neural_net_learn():
+    tasks = regression_tasks(num_train=1000, num_valid=100)
+    linear, network = Evaluator(tasks).evaluate([Program.from_text(LINEAR), Program.from_text(NEURAL_NET)]).fitness
+    assert (linear > 0.99).all()
+    assert (network > 0.7).all()
+    digits = classification_tasks(num_train=500, num_valid=200)
+    assert (Evaluator(digits).evaluate([Program.from_text(LINEAR)]).fitness > 0.9).all()
+
+
+def test_no_programs():
+    evaluation = Evaluator(regression_tasks()).evaluate([])
+    assert evaluation.fitness.shape == (0, 3)
+
+
+def test_errors_name_what_is_wrong():
+    tasks = regression_tasks()
+    evaluator = Evaluator(tasks, memory=MEMORY)
+    with pytest.raises(
+        ValueError, match=r"program 1, Learn line 2: 's9 = s0 - s1': expected addresses within 6 scalars"
+    ):
+        evaluator.evaluate([NOTHING, Program.from_text("def Learn():\n NoOp()\n s9 = s0 - s1\n")])
+    population = Population.from_programs([Program.from_text("def Learn():\n s3 = s0 - s1\n")])
+    population.code[0, 0, 3] = 0
+    with pytest.raises(ValueError, match="no write to s0 or v0"):
+        evaluator.evaluate(population)
+    population.code[0, 0, 0] = 99
+    with pytest.raises(ValueError, match="op id 99"):
+        evaluator.evaluate(population)
+    for settings, message in (
+        ({"dtype": "float16"}, "dtype='float16'"),
+        ({"strategy": "fast"}, "strategy='fast'"),
+        ({"max_abs_error": 0}, "max_abs_error=0"),
+        ({"num_threads": 0}, "num_threads=0"),
+        ({"memory": MemorySize(1, 1, 1)}, "memory scalars=1"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            Evaluator(tasks, **settings)
+    with pytest.raises(ValueError, match="expected Tasks"):
+        Evaluator("tasks")
+
+
+def test_an_evaluator_does_not_know_ops_registered_later():
+    from azero_jax import ops
+
+    evaluator = Evaluator(regression_tasks(), memory=MEMORY)
+    before = list(ops._table)
+    try:
+        register_op("late", "s", "s", lambda s: s)
+        with pytest.raises(ValueError, match="registered after this evaluator was made"):
+            evaluator.evaluate([Program.from_text("def Predict():\n s1 = late(s2)\n")])
+        assert evaluator.evaluate([NOTHING]).fitness.shape == (1, 3)
+    finally:
+        ops._table[:] = before

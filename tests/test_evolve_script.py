@@ -1,0 +1,188 @@
+"""The command, as users start it: real processes, real files, real signals."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from azero_jax import Evaluator, Program, make_tasks
+
+ROOT = pathlib.Path(__file__).parent.parent
+LINEAR_DEMO = ROOT / "scripts" / "flagfiles" / "linear_demo.flags"
+SMALL = ["--population_size=100", "--child_batch_size=100", "--progress_every=1000", "--random_seed=3"]
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    """One compilation cache for all runs of this module."""
+    return f"--compilation_cache_dir={tmp_path_factory.mktemp('cache')}"
+
+
+def command(*flags):
+    return [sys.executable, str(ROOT / "scripts" / "evolve.py"), *map(str, flags)]
+
+
+def evolve(*flags, code=0):
+    done = subprocess.run(command(*flags), capture_output=True, text=True, timeout=300, cwd="/")
+    assert done.returncode == code, done.stdout + done.stderr
+    return done
+
+
+def metrics(directory):
+    return [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_a_run_writes_its_files(tmp_path, cache):
+    done = evolve(
+        f"--flagfile={LINEAR_DEMO}",
+        f"--output_dir={tmp_path}",
+        "--max_experiments=2",
+        "--max_individuals=5000",
+        *SMALL,
+        cache,
+    )
+    records = metrics(tmp_path)
+    assert {record["experiment"] for record in records} == {1, 2}
+    expected = {
+        "experiment",
+        "individuals",
+        "train_steps",
+        "elapsed_seconds",
+        "individuals_per_second",
+        "best_fitness",
+        "mean_fitness",
+        "stdev_fitness",
+    }
+    assert all(expected <= record.keys() for record in records)
+    assert [record["individuals"] for record in records if record["experiment"] == 1][:3] == [1000, 2000, 3000]
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert result["individuals"] == 10_000 and result["experiments"] == 2 and result["random_seed"] == 3
+    assert result["versions"].keys() >= {"jax", "jaxlib", "numpy", "python"}
+    assert result["settings"]["evolution"]["population_size"] == 100
+    text = (tmp_path / "best_program.txt").read_text()
+    assert text in done.stdout and "NoOp" not in text
+
+    # The reported program, read back and evaluated again, has the reported fitness.
+    final = result["settings"]["final_tasks"]
+    fitness = Evaluator(make_tasks(final), seed=3).evaluate([Program.from_text(text)]).fitness.mean()
+    assert fitness == pytest.approx(result["final_fitness"], abs=1e-6)
+    assert "indivs=1000, elapsed_secs=" in done.stdout and "best fit=" in done.stdout
+    assert "\x1b" not in done.stdout  # no live line in a pipe
+
+
+def test_the_same_seed_finds_the_same(tmp_path, cache):
+    flags = [f"--flagfile={LINEAR_DEMO}", "--max_experiments=1", "--max_individuals=3000", *SMALL, cache]
+    texts = []
+    for name, extra in (("one", []), ("two", ["--num_threads=1"])):
+        evolve(*flags, f"--output_dir={tmp_path / name}", *extra)
+        record = metrics(tmp_path / name)[-1]
+        texts.append(
+            (record["best_fitness"], record["mean_fitness"], (tmp_path / name / "best_program.txt").read_text())
+        )
+    assert texts[0] == texts[1]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interrupt_and_resume(tmp_path, cache, number, code):
+    flags = [f"--flagfile={LINEAR_DEMO}", "--max_experiments=1", "--max_individuals=40000", *SMALL, cache]
+    evolve(*flags, f"--output_dir={tmp_path / 'whole'}")
+    directory = tmp_path / "parts"
+    process = subprocess.Popen(
+        command(*flags, f"--output_dir={directory}"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    deadline = time.monotonic() + 120
+    while not ((directory / "metrics.jsonl").exists() and len(metrics(directory)) >= 5):
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(number)
+    output = process.communicate(timeout=60)[0]
+    assert process.returncode == code, output
+    assert json.loads((directory / "result.json").read_text())["status"] == "interrupted"
+    Program.from_text((directory / "best_program.txt").read_text())
+    assert metrics(directory)[-1]["individuals"] < 40_000
+
+    evolve(*flags, f"--output_dir={directory}", "--resume")
+    changing = ("elapsed_seconds", "individuals_per_second")
+    stable = [
+        [{key: value for key, value in record.items() if key not in changing} for record in metrics(tmp_path / name)]
+        for name in ("whole", "parts")
+    ]
+    assert stable[0] == stable[1]
+    assert (tmp_path / "whole" / "best_program.txt").read_text() == (directory / "best_program.txt").read_text()
+
+    refused = evolve(*flags, f"--output_dir={directory}", "--resume", "--mutate_prob=0.5", code=2)
+    assert "cannot resume with other settings: evolution.mutate_prob was 0.9, now 0.5" in refused.stderr
+
+
+def test_a_damaged_checkpoint_falls_back(tmp_path, cache):
+    flags = [
+        f"--flagfile={LINEAR_DEMO}",
+        "--max_experiments=1",
+        *SMALL,
+        cache,
+        f"--output_dir={tmp_path}",
+        "--checkpoint_seconds=0",
+    ]
+    evolve(*flags, "--max_individuals=2000")
+    files = sorted((tmp_path / "checkpoint").iterdir())
+    assert len(files) == 2
+    files[-1].write_bytes(files[-1].read_bytes()[:1000])
+    done = evolve(*flags, "--max_individuals=3000", "--resume")
+    assert "damaged checkpoint" in done.stderr
+    assert metrics(tmp_path)[-1]["individuals"] == 3000
+
+
+def test_user_data(tmp_path, cache):
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((4, 50, 3)), rng.integers(0, 2, (4, 50))
+    np.savez(tmp_path / "mine.npz", train_features=x, train_labels=y, valid_features=x, valid_labels=y)
+    evolve(f"--search_tasks=npz:path={tmp_path}/mine.npz,loss=accuracy", "--max_individuals=500", *SMALL, cache)
+
+
+WRONG = [
+    (["--setup_ops=SCALAR_SUMM"], "unknown op 'SCALAR_SUMM': did you mean SCALAR_SUM"),
+    (["--population_size=5", "--tournament_size=10"], "tournament_size=10: expected 1 to population_size=5"),
+    (["--search_tasks=mnist"], "tasks 'mnist': unknown generator 'mnist'"),
+    (["--search_tasks=npz:path=/no/such.npz"], "/no/such.npz"),
+    (["--initial_population=/no/such.txt"], "/no/such.txt"),
+    (["--max_scalar_addresses=1"], "memory scalars=1"),
+    (["--allowed_mutation_types=crossover"], "mutation types 'crossover'"),
+    (["--fec_num_train_examples=101"], "fec num_train_examples=101"),
+    (["--max_train_steps=0", "--max_individuals=0"], "would never end"),
+    (["--resume"], "--resume needs --output_dir"),
+    (["--output_dir=/proc/nothing"], "/proc/nothing"),
+    (["argument"], "unexpected argument 'argument'"),
+    (["--dtype=float16"], "float16"),
+    (["--flagfile=/no/such.flags"], "/no/such.flags"),
+    (["--populaton_size=5"], "populaton_size"),
+]
+
+
+@pytest.mark.parametrize(("flags", "message"), WRONG)
+def test_wrong_input_is_named(flags, message):
+    done = subprocess.run(command("--max_individuals=100", *flags), capture_output=True, text=True, timeout=120)
+    assert done.returncode != 0
+    assert message in done.stderr + done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def test_files_with_bad_numbers_are_named(tmp_path):
+    x, y = np.ones((1, 20, 3)), np.zeros((1, 20))
+    x[0, 4, 2] = np.nan
+    np.savez(tmp_path / "nan.npz", train_features=x, train_labels=y, valid_features=x, valid_labels=y)
+    done = evolve(f"--search_tasks=npz:path={tmp_path}/nan.npz", "--max_individuals=100", code=2)
+    assert "nan.npz: train_features: nan at index (0, 4, 2): expected finite values" in done.stderr
+
+
+@pytest.mark.slow
+def test_linear_regression_is_discovered(tmp_path, cache):
+    evolve(f"--flagfile={LINEAR_DEMO}", f"--output_dir={tmp_path}", "--random_seed=2", cache)
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert result["final_fitness"] > 0.9999

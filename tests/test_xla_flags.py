@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from azero_jax import xla_flags
+
+ALL = {*xla_flags._FLAGS, *xla_flags._EXTRA_OPTIONS, xla_flags._EXTRA}
+
+
+def python(code, **environment):
+    inherited = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=inherited | environment, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def test_ours_are_added_behind_the_users():
+    merged = xla_flags.merged("--xla_dump_to=here", ALL)
+    assert merged.startswith("--xla_dump_to=here --xla_cpu_copy_insertion_use_region_analysis=true")
+    assert (
+        "--xla_backend_extra_options=xla_cpu_small_while_loop_byte_threshold=1000000000000000000,xla_cpu_disable"
+        in merged
+    )
+
+
+def test_the_users_values_stay():
+    user = "--xla_cpu_copy_insertion_use_region_analysis=false "
+    user += "--xla_backend_extra_options=a=1,xla_cpu_disable_loop_unrolling"
+    merged = xla_flags.merged(user, ALL)
+    assert "region_analysis=false" in merged and "region_analysis=true" not in merged
+    assert merged.count("xla_backend_extra_options") == 1
+    assert "a=1,xla_cpu_disable_loop_unrolling,xla_cpu_small_while_loop" in merged
+    assert merged.count("disable_loop_unrolling") == 1
+
+
+def test_unknown_flags_are_left_out():
+    known = ALL - {"xla_cpu_experimental_ynn_fusion_type"}
+    assert "ynn" not in xla_flags.merged("", known)
+    assert xla_flags.merged("--mine=1", set()) == "--mine=1"
+
+
+def test_the_installed_jaxlib_knows_them():
+    assert xla_flags.known_names() == ALL
+
+
+def test_an_older_jaxlib_runs_without_and_says_so():
+    done = python(
+        "from azero_jax import xla_flags, Evaluator, make_tasks, Program\n"
+        "xla_flags.known_names = lambda: set()\n"
+        "tasks = make_tasks('scalar_linear_regression:num_tasks=2')\n"
+        "print(Evaluator(tasks).evaluate([Program.from_text('def Predict():')]).fitness.shape)\n"
+    )
+    assert "(1, 2)" in done.stdout
+    assert done.stderr.count("does not know") == 1
+
+
+def test_import_changes_nothing():
+    python("import os, azero_jax, azero_jax.flags\nassert 'XLA_FLAGS' not in os.environ")
+
+
+def test_one_warning_when_jax_has_started():
+    code = (
+        "import jax; jax.devices()\n"
+        "from azero_jax import Evaluator, make_tasks\n"
+        "tasks = make_tasks('scalar_linear_regression:num_tasks=2')\n"
+        "Evaluator(tasks); Evaluator(tasks)\n"
+    )
+    done = python(code)
+    assert done.stderr.count("JAX had started before azero_jax could set its XLA flags") == 1
+    assert "set_xla_flags()" in done.stderr
+    assert "had started" not in python(code, XLA_FLAGS=xla_flags.merged("", ALL)).stderr
+
+
+@pytest.mark.parametrize("setting", ["--xla_cpu_copy_insertion_use_region_analysis=false"])
+def test_flags_of_the_user_reach_xla(setting):
+    done = python("import os, azero_jax\nazero_jax.set_xla_flags()\nprint(os.environ['XLA_FLAGS'])", XLA_FLAGS=setting)
+    assert setting in done.stdout and "region_analysis=true" not in done.stdout
