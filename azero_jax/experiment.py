@@ -18,6 +18,7 @@ from collections.abc import Callable
 import numpy as np
 
 from azero_jax import checkpoint, evolution, reporting
+from azero_jax.baselines import BASELINES
 from azero_jax.evaluator import Evaluator
 from azero_jax.evolution import EvolutionSettings, EvolutionState
 from azero_jax.liveness import simplify
@@ -58,6 +59,7 @@ class Settings:
         always use the mean (run_search_experiment.cc).
       search_tasks, select_tasks, final_tasks: specifications of `task_specs`; without
         select or final tasks, those steps are left out.
+      final_baseline: name of `baselines` that is scored on T_final, too; empty for none.
       randomize_task_seeds: whether each experiment draws seeds for T_search and
         T_select; T_final keeps its own.
       random_seed: of everything random.
@@ -77,6 +79,7 @@ class Settings:
     search_tasks: str
     select_tasks: str
     final_tasks: str
+    final_baseline: str
     randomize_task_seeds: bool
     random_seed: int
     max_experiments: int
@@ -90,6 +93,8 @@ class Settings:
             raise ValueError(
                 f"fitness_combination={self.fitness_combination!r}: expected one of {', '.join(COMBINATIONS)}"
             )
+        if self.final_baseline and self.final_baseline not in BASELINES:
+            raise ValueError(f"final_baseline={self.final_baseline!r}: expected one of {', '.join(BASELINES)}")
         for name in ("random_seed", "max_experiments", "max_individuals", "max_train_steps", "max_seconds"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name}={getattr(self, name)}: expected 0 or more")
@@ -100,7 +105,21 @@ class Settings:
 
 
 # Settings that a resumed run may change: how long it goes on, not what it does.
-_MAY_CHANGE = {"max_experiments", "max_individuals", "max_train_steps", "max_seconds", "sufficient_fitness"}
+_MAY_CHANGE = {
+    "final_baseline",
+    "max_experiments",
+    "max_individuals",
+    "max_train_steps",
+    "max_seconds",
+    "sufficient_fitness",
+}
+    "final_baseline",
+    "max_experiments",
+    "max_individuals",
+    "max_train_steps",
+    "max_seconds",
+    "sufficient_fitness",
+}
 # Nor does the number of threads change any result.
 _MAY_CHANGE_EVALUATION = {"num_threads"}
 
@@ -242,12 +261,17 @@ class _Runner:
         settings, winner = self.settings, self.progress.winner
         assert winner is not None
         program = Program.from_text(winner.program)
-        final_fitness = None
+        final_fitness, baseline_fitness = None, None
         if settings.final_tasks:
-            final_fitness = self._mean_fitness(program, self._evaluator(make_tasks(settings.final_tasks)))
-        result = self._result(winner, final_fitness, "finished")
+            tasks = make_tasks(settings.final_tasks)
+            final_fitness = self._mean_fitness(program, self._evaluator(tasks))
+            if settings.final_baseline:
+                baseline_fitness = float(BASELINES[settings.final_baseline](tasks).mean())
+        result = self._result(winner, final_fitness, "finished") | {"final_baseline_fitness": baseline_fitness}
         self._write(winner, result)
         self.reporter.line(f"final fitness {final_fitness:.6f}" if final_fitness is not None else "no final tasks")
+        if baseline_fitness is not None:
+            self.reporter.line(f"{settings.final_baseline} on the same tasks {baseline_fitness:.6f}")
         self.reporter.line(simplify(program).to_text())
         return result
 

@@ -13,7 +13,7 @@ import secrets
 
 from absl import flags
 
-from azero_jax import evaluator, initial_programs, mutation, ops, scoring, task_specs
+from azero_jax import baselines, evaluator, initial_programs, mutation, ops, scoring, task_specs
 from azero_jax.evolution import EvolutionSettings
 from azero_jax.experiment import EvaluationSettings, Settings
 from azero_jax.mutation import SearchSpace
@@ -69,6 +69,7 @@ def define() -> None:
         flags.DEFINE_string(
             f"{name}_tasks", default, f"tasks {what}, as generator:name=value,...; generators: {generators}"
         )
+    flags.DEFINE_enum("final_baseline", "", ["", *baselines.BASELINES], "model that is scored on the final tasks, too")
     flags.DEFINE_boolean("randomize_task_seeds", False, "draw new seeds for search and select tasks in each experiment")
 
     # Search space.
@@ -182,6 +183,7 @@ def settings() -> Settings:
                 "search_tasks",
                 "select_tasks",
                 "final_tasks",
+                "final_baseline",
                 "randomize_task_seeds",
                 "max_experiments",
                 "sufficient_fitness",

@@ -223,6 +223,11 @@ def op_named(name: str) -> Op:
     raise ValueError(f"unknown op {name!r}: {hint}")
 
 
+def example(op: Op) -> str:
+    """How an op is printed, with addresses 1, 2 and 3 and small constants."""
+    return op.form.format(a=1, b=2, o=3, x=0.25, y=0.5, z=0.75)
+
+
 def output_shape(output: str, features_size: int) -> tuple[int, ...]:
     """Shape of one task's value of a kind: () for "s", (F,) for "v", (F, F) for "m"."""
     return {"s": (), "v": (features_size,), "m": (features_size, features_size)}[output]

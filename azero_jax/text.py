@@ -166,7 +166,7 @@ def _parse_instruction(
         if all(value == token for token, value in literals if isinstance(token, float)):
             break
     else:
-        raise _error(number, raw, " or ".join(f"{form.op.form!r}" for form in candidates))
+        raise _error(number, raw, "an instruction such as " + " or ".join(f"{ops.example(f.op)!r}" for f in candidates))
     addresses = dict.fromkeys("abo", 0)
     for field, register in zip(form.registers, registers):
         addresses[field] = int(register[1:])
@@ -190,4 +190,4 @@ def _closest_form(skeleton: str) -> str:
     close = difflib.get_close_matches(skeleton, list(forms), n=3, cutoff=0.6)
     if not close:
         return "an instruction in one of the forms of docs/ops.md, such as 's3 = s0 - s1'"
-    return "an instruction such as " + " or ".join(repr(forms[match][0].op.form) for match in close)
+    return "an instruction such as " + " or ".join(repr(ops.example(forms[match][0].op)) for match in close)

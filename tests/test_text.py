@@ -57,14 +57,14 @@ def test_every_op_has_its_own_form():
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("s3 = s0 - ", "expected an instruction such as 's{o} = s{a} - s{b}'"),
+        ("s3 = s0 - ", "expected an instruction such as 's3 = s1 - s2'"),
         ("s3 = foo(v1)", "expected an instruction"),
         ("s1 = dot(s1, s2)", "expected an instruction"),
         ("s0 = s1 + s2", "expected an output other than s0"),
         ("v0 = v1 + v2", "expected an output other than v0"),
         ("s20 = s1 + s2", "s0 to s19"),
         ("s2 = norm(m20)", "m0 to m19"),
-        ("v1 = heaviside(v2, 2.0)", "heaviside(v{a}, 1.0)"),
+        ("v1 = heaviside(v2, 2.0)", "'v3 = heaviside(v1, 1.0)'"),
         ("v1[1.5] = 2", "fractions in [0, 1)"),
         ("def Foo():", "Setup, Predict, Learn"),
         ("def Predict():", "each component function once"),

@@ -1,0 +1,38 @@
+"""What hand-designed models reach on the same tasks, for comparison."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from azero_jax.tasks import Tasks
+
+
+def logistic_regression(tasks: Tasks) -> np.ndarray:
+    """Accuracy of scikit-learn's logistic regression, fitted to each task's training examples.
+
+    Args:
+      tasks: with loss "accuracy".
+
+    Returns:
+      Share of validation examples classified correctly, float64 [D].
+
+    Raises:
+      ValueError: tasks of another loss, or scikit-learn is not installed.
+    """
+    if tasks.loss != "accuracy":
+        raise ValueError(f"logistic_regression: expected tasks with loss 'accuracy', got {tasks.loss!r}")
+    try:
+        from sklearn.linear_model import LogisticRegression
+    except ImportError as error:
+        raise ValueError("logistic_regression: needs scikit-learn, from `pip install scikit-learn`") from error
+    return np.array(
+        [
+            LogisticRegression(max_iter=1000)
+            .fit(tasks.train_features[task], tasks.train_labels[task])
+            .score(tasks.valid_features[task], tasks.valid_labels[task])
+            for task in range(tasks.num_tasks)
+        ]
+    )
+
+
+BASELINES = {"logistic_regression": logistic_regression}

@@ -1,0 +1,108 @@
+"""What the documentation promises about the code."""
+
+from __future__ import annotations
+
+import ast
+import configparser
+import pathlib
+import re
+
+import azero_jax
+from azero_jax import ops
+
+ROOT = pathlib.Path(__file__).parent.parent
+PACKAGE = ROOT / "azero_jax"
+
+# Top to bottom: a module imports only from those above it.
+ORDER = (
+    "version",
+    "xla_flags",
+    "ops",
+    "text",
+    "program",
+    "liveness",
+    "draws",
+    "lane_forms",
+    "tasks",
+    "projected_tasks",
+    "task_specs",
+    "machine",
+    "assembler",
+    "switch_strategy",
+    "vmap_strategy",
+    "evaluator",
+    "mutation",
+    "initial_programs",
+    "fec",
+    "scoring",
+    "evolution",
+    "checkpoint",
+    "reporting",
+    "baselines",
+    "experiment",
+    "flags",
+)
+
+
+def imported(path):
+    """Modules of the package that a file imports."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module == "azero_jax":
+            names |= {alias.name for alias in node.names if (PACKAGE / f"{alias.name}.py").exists()}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("azero_jax."):
+            names.add(node.module.split(".")[1])
+    return names
+
+
+def test_every_module_has_a_place():
+    assert {path.stem for path in PACKAGE.glob("*.py")} - {"__init__"} == set(ORDER)
+
+
+def test_imports_point_one_way():
+    for index, name in enumerate(ORDER):
+        assert imported(PACKAGE / f"{name}.py") <= set(ORDER[:index]), name
+
+
+def test_only_flags_knows_absl():
+    for path in PACKAGE.glob("*.py"):
+        assert path.stem == "flags" or "absl" not in path.read_text(), path
+
+
+def test_every_module_says_what_it_is_for():
+    for path in [*PACKAGE.glob("*.py"), *(ROOT / "scripts").glob("*.py")]:
+        assert ast.get_docstring(ast.parse(path.read_text())), path
+
+
+def test_the_readme_maps_every_file():
+    readme = (ROOT / "README.md").read_text()
+    files = [*PACKAGE.glob("*.py"), *(ROOT / "scripts").glob("*.py"), *(ROOT / "scripts" / "flagfiles").glob("*.flags")]
+    missing = [path.name for path in files if path.stem != "__init__" and path.stem not in readme]
+    assert not missing
+
+
+def test_public_names():
+    assert azero_jax.__all__ == sorted(azero_jax.__all__)
+    assert all(hasattr(azero_jax, name) for name in azero_jax.__all__)
+
+
+def test_the_table_of_ops_is_documented():
+    page = (ROOT / "docs" / "ops.md").read_text()
+    rows = re.findall(r"^\| (\d+) \| (\w+) \| `(.+?)` \|", page, re.M)
+    assert rows == [(str(op.id), op.name, ops.example(op)) for op in ops.table()[: ops.NUM_BUILT_IN_OPS]]
+
+
+def test_requirements_agree():
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    lines = "\n".join(
+        [
+            config["options"]["install_requires"],
+            *(config["options.extras_require"][name] for name in ("digits", "test")),
+        ]
+    )
+    needed = {re.match(r"[\w-]+", line).group() for line in lines.split()}
+    pinned = dict(re.findall(r"^([\w-]+)==(\S+)$", (ROOT / "requirements.txt").read_text(), re.M))
+    assert needed == set(pinned)
+    for name, exact in re.findall(r"^([\w-]+)==(\S+)$", lines, re.M):
+        assert pinned[name] == exact
