@@ -41,10 +41,12 @@ class Assembly(NamedTuple):
       code: uint32 [instructions, WORD_SIZE]; jump targets count from the first
         instruction of each program.
       lengths: int64 [P], instructions of each program.
+      jumps: int64 [P, 6], the instructions of each program that have jump tables.
     """
 
     code: np.ndarray
     lengths: np.ndarray
+    jumps: np.ndarray
 
     @property
     def starts(self) -> np.ndarray:
@@ -127,7 +129,8 @@ def assemble(population: Population, liveness: Liveness, layout: Layout, *, seed
         code[starts + places, JUMP_TABLE] = only_target
     code[starts + reveal, OPCODE] = Control.REVEAL
     code[starts + finish, OPCODE] = Control.FINISH
-    return Assembly(code, lengths)
+    jumps = np.stack([load, train_check, next_, valid_check, accumulate, epoch], axis=1)
+    return Assembly(code, lengths, jumps)
 
 
 def link(assembly: Assembly, programs: np.ndarray, pieces: list[slice], layout: Layout) -> list[np.ndarray]:
@@ -144,25 +147,20 @@ def link(assembly: Assembly, programs: np.ndarray, pieces: list[slice], layout: 
       For each piece uint32 [instructions, WORD_SIZE].
     """
     lengths = assembly.lengths[programs]
-    piece = np.repeat(np.arange(len(pieces)), [part.stop - part.start for part in pieces])
-    starts = np.cumsum(lengths) - lengths + piece  # one HALT behind each piece
-    owner_start = np.repeat(starts, lengths)
-    place = np.arange(len(owner_start)) + np.repeat(piece, lengths)
-    linked = np.zeros((len(owner_start) + len(pieces), WORD_SIZE), np.uint32)
-    linked[place] = assembly.code[place - owner_start + np.repeat(assembly.starts[programs], lengths)]
     first = np.array([part.start for part in pieces])
-    jumps = np.flatnonzero(np.isin(linked[place, OPCODE], _JUMPS))
-    piece_start = starts[first]
-    target_base = (owner_start - np.repeat(piece_start[piece], lengths))[jumps]
-    linked[place[jumps], JUMP_TABLE : JUMP_TABLE + len(ExampleKind)] += target_base[:, None].astype(np.uint32)
+    piece = np.repeat(np.arange(len(pieces)), np.diff(first, append=len(programs)))
+    starts = np.cumsum(lengths) - lengths
+    source = np.arange(int(lengths.sum())) + np.repeat(assembly.starts[programs] - starts, lengths)
+    linked = np.take(assembly.code, source, axis=0)
+    base = starts - starts[first][piece]  # jump targets count from the piece
+    jumps = (starts[:, None] + assembly.jumps[programs]).ravel()
+    table = slice(JUMP_TABLE, JUMP_TABLE + len(ExampleKind))
+    linked[jumps, table] += np.repeat(base, assembly.jumps.shape[1])[:, None].astype(np.uint32)
     result = np.arange(len(programs)) - first[piece]
     linked[starts + lengths - 1, OUTPUT] = layout.first_result + RESULT_ROWS * result
-    ends = np.append(piece_start[1:], len(linked))
-    linked[ends - 1, OPCODE] = Control.HALT
-    return [linked[start:end] for start, end in zip(piece_start, ends)]
-
-
-_JUMPS = (Control.LOAD, Control.CHECK, Control.NEXT, Control.ACCUMULATE, Control.EPOCH)
+    halt = np.zeros((1, WORD_SIZE), np.uint32)
+    halt[0, OPCODE] = Control.HALT
+    return [np.concatenate([code, halt]) for code in np.split(linked, starts[first[1:]])]
 
 
 def _register_rows(layout: Layout) -> np.ndarray:

@@ -113,13 +113,6 @@ _MAY_CHANGE = {
     "max_seconds",
     "sufficient_fitness",
 }
-    "final_baseline",
-    "max_experiments",
-    "max_individuals",
-    "max_train_steps",
-    "max_seconds",
-    "sufficient_fitness",
-}
 # Nor does the number of threads change any result.
 _MAY_CHANGE_EVALUATION = {"num_threads"}
 
