@@ -112,9 +112,7 @@ def main(_: list[str]) -> None:
     """Prints the table."""
     azero_jax.set_xla_flags()
     print(f"{versions()}, {jax.default_backend()}, {_DTYPE.value}, {_NUM_TASKS.value} tasks")
-    print(
-        f"{'workload':>11} {'F':>3} {'compile s':>9} {'programs/s':>11} {'spread':>7} {'ns/instr':>9} {'ns/instr/task':>13}"
-    )
+    print("   workload   F compile s  programs/s  spread  ns/instr ns/instr/task")
     rows = []
     for size in _FEATURES_SIZES.value:
         for name in _WORKLOADS.value:

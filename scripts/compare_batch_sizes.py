@@ -66,7 +66,7 @@ def main(_: list[str]) -> None:
         print(
             f"batch {size:>5}: {len(needed)} of {len(found)} seeds within {settings.max_individuals:,} programs, "
             f"median of those {statistics.median(needed) if needed else float('nan'):,.0f}; "
-            f"{spent / max(len(needed), 1):,.0f} programs per success",
+            f"{spent / max(len(needed), 1):,.0f} programs per success; {sorted(needed)}",
             flush=True,
         )
 
