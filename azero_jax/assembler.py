@@ -28,8 +28,8 @@ from azero_jax.machine import (
     ExampleKind,
     Layout,
 )
-from azero_jax.program import NO_KIND, Population, operand_kinds
-from azero_jax.text import IN1, IN2, OP, OUT
+from azero_jax.program import Population
+from azero_jax.text import OP, OUT
 
 SETUP, PREDICT, LEARN = 0, 1, 2
 
@@ -96,7 +96,7 @@ def assemble(population: Population, liveness: Liveness, layout: Layout, *, seed
     rank = np.arange(len(program)) - first_of_function[program * 3 + function]
     first_place = np.stack([1 + num_zeroed, train_check + 1, reveal + 1], axis=1)
     place = (starts[:, None] + first_place)[program, function] + rank
-    words = _instruction_words(population, program, line, function, layout, seed, dtype)
+    words = _instruction_words(population, liveness, program, line, function, layout, seed, dtype)
     code[place] = words
     predicts = function == PREDICT
     code[place[predicts] + (valid_check - train_check)[program[predicts]]] = words[predicts]
@@ -168,20 +168,24 @@ def _register_rows(layout: Layout) -> np.ndarray:
     return np.concatenate([layout.rows(kind) for kind in ops.KINDS] + [[0]])
 
 
-def _instruction_words(population, program, line, function, layout, seed, dtype) -> np.ndarray:
+def _instruction_words(
+    population: Population,
+    liveness: Liveness,
+    program: np.ndarray,
+    line: np.ndarray,
+    function: np.ndarray,
+    layout: Layout,
+    seed: int,
+    dtype: str,
+) -> np.ndarray:
+    """The words of live lines, each given by its program, line and component function."""
     table = ops.table()
-    numbers = RegisterNumbers.of(layout.memory)
-    kinds = operand_kinds()
     rows = _register_rows(layout)
-    code = population.code[program, line].astype(np.int64)
+    op = population.code[program, line, OP].astype(np.int64)
     constants = population.constants[program, line]
-    op = code[:, OP]
     words = np.zeros((len(program), WORD_SIZE), np.uint32)
     words[:, OPCODE] = FIRST_OP + op
-    for column, field in ((IN1, OPERAND_A), (IN2, OPERAND_A + 1), (OUT, OUTPUT)):
-        kind = kinds[column][op]
-        number = np.where(kind == NO_KIND, numbers.total, numbers.first[kind] + code[:, column])
-        words[:, field] = rows[number]
+    words[:, [OPERAND_A, OPERAND_A + 1, OUTPUT]] = rows[liveness.registers[:, program, line]].T
 
     payload = constants.copy()
     for size in (1, 2):  # v[x] = y and m[x, y] = z: indices become the row to write
@@ -198,7 +202,8 @@ def _instruction_words(population, program, line, function, layout, seed, dtype)
 
     draws = np.flatnonzero(np.array([o.draws is not None for o in table])[op])
     if len(draws):
-        words[draws, DRAW_KEY] = draw_keys(program[draws], function[draws], op[draws], code[draws, OUT], seed)
+        out = population.code[program[draws], line[draws], OUT]
+        words[draws, DRAW_KEY] = draw_keys(program[draws], function[draws], op[draws], out, seed)
     return words
 
 

@@ -140,14 +140,14 @@ class Evaluator:
     def analyze(self, population: Population) -> Analysis:
         """Finds live instructions and structural keys; addresses must be valid."""
         liveness = find_live(population, self.memory)
-        return Analysis(population, liveness, structural_keys(population, liveness.live, self.memory))
+        return Analysis(population, liveness, structural_keys(population, liveness, self.memory))
 
     def assemble(self, analysis: Analysis, indices: np.ndarray | None = None) -> Assembly | LineAssembly:
         """Code of the programs at some indices (int64 [n]; by default all)."""
         population, liveness, _ = analysis
         if indices is not None:
             population = population.take(indices)
-            liveness = Liveness(liveness.live[indices], liveness.read_first[indices])
+            liveness = liveness.take(indices)
         return self._strategy.assemble(population, liveness)
 
     def run(self, assembly: Assembly | LineAssembly, programs: np.ndarray | None = None) -> Evaluation:

@@ -28,10 +28,17 @@ class Liveness(NamedTuple):
       live: bool [P, L], the lines whose results can reach a prediction.
       read_first: bool [P, R], the registers that live code reads before it has
         written them, and that therefore must start at zero.
+      registers: int64 [3, P, L], the registers that in1, in2 and out name, numbered as
+        in `RegisterNumbers`; R where there is no operand.
     """
 
     live: np.ndarray
     read_first: np.ndarray
+    registers: np.ndarray
+
+    def take(self, indices: np.ndarray) -> Liveness:
+        """That of the programs at some indices."""
+        return Liveness(self.live[indices], self.read_first[indices], self.registers[:, indices])
 
 
 class RegisterNumbers(NamedTuple):
@@ -61,7 +68,9 @@ def find_live(population: Population, memory: MemorySize) -> Liveness:
     """
     size, num_lines = population.code.shape[:2]
     numbers = RegisterNumbers.of(memory)
-    reads, writes, keeps = _masks(population, numbers)
+    lines = np.ascontiguousarray(population.code.transpose(2, 1, 0)).astype(np.intp)
+    registers = _registers(lines, numbers)
+    reads, writes, keeps = _masks(lines[OP], registers, numbers)
     num_words = reads.shape[1]
     live = np.zeros((num_lines, size), bool)
     s0, s1, v0 = (_bit(number, num_words) for number in (0, 1, numbers.first[1]))
@@ -86,29 +95,31 @@ def find_live(population: Population, memory: MemorySize) -> Liveness:
             break
         before_predict = before
     at_start = backward(setup, before_predict & given)
-    return Liveness(live.T, _unpack(at_start, numbers.total))
+    return Liveness(live.T, _unpack(at_start, numbers.total), registers.transpose(0, 2, 1))
 
 
-def _masks(population: Population, numbers: RegisterNumbers) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Per line: registers read, register written, registers kept; uint64 [L, words, P]."""
+def _registers(lines: np.ndarray, numbers: RegisterNumbers) -> np.ndarray:
+    """Registers that instructions name, [3, L, P], from their code [4, L, P]."""
     kinds = operand_kinds()
+    registers = np.empty((3, *lines.shape[1:]), np.intp)
+    for index, column in enumerate(_COLUMNS):
+        registers[index] = numbers.first[kinds[column]][lines[OP]]
+        registers[index] += lines[column]
+    # `first` of no operand is R; whatever stands in its column does not matter.
+    return np.minimum(registers, numbers.total, out=registers)
+
+
+def _masks(
+    op: np.ndarray, registers: np.ndarray, numbers: RegisterNumbers
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Per line: registers read, register written, registers kept; uint64 [L, words, P]."""
     num_words = max(1, -(-numbers.total // 64))
-    most = int(max(np.diff(numbers.first)))
-    bits = np.zeros((num_words, NO_KIND + 1, most), np.uint64)
-    for kind in range(NO_KIND):
-        for address in range(numbers.first[kind + 1] - numbers.first[kind]):
-            number = int(numbers.first[kind]) + address
-            bits[number // 64, kind, address] = np.uint64(1) << np.uint64(number % 64)
-    lines = np.ascontiguousarray(population.code.transpose(2, 1, 0)).astype(np.intp)
-    op = lines[OP]
-    masks = {}
-    for column in _COLUMNS:
-        by_op = bits[:, kinds[column]].reshape(num_words, -1)  # [words, op * most + address]
-        masks[column] = by_op[:, op * most + lines[column]].transpose(1, 0, 2)
-    partial = np.array([op.writes_one_element for op in ops.table()])[op][:, None, :]
-    reads = masks[IN1] | masks[IN2] | np.where(partial, masks[OUT], 0)
-    keeps = ~np.where(partial, 0, masks[OUT])
-    return reads, masks[OUT], keeps
+    bits = np.zeros((num_words, numbers.total + 1), np.uint64)
+    for number in range(numbers.total):
+        bits[number // 64, number] = np.uint64(1) << np.uint64(number % 64)
+    in1, in2, out = (bits[:, registers[index]].transpose(1, 0, 2) for index in range(3))
+    partial = np.array([row.writes_one_element for row in ops.table()])[op][:, None, :]
+    return in1 | in2 | np.where(partial, out, 0), out, ~np.where(partial, 0, out)
 
 
 def _bit(number: int, num_words: int) -> np.ndarray:
@@ -151,7 +162,7 @@ def smallest_memory(population: Population) -> MemorySize:
     return MemorySize(*used)
 
 
-def structural_keys(population: Population, live: np.ndarray, memory: MemorySize) -> np.ndarray:
+def structural_keys(population: Population, liveness: Liveness, memory: MemorySize) -> np.ndarray:
     """A 64-bit key for each program: equal for programs that are equal but for names.
 
     Dead instructions do not count, registers are named by where they occur first,
@@ -160,7 +171,7 @@ def structural_keys(population: Population, live: np.ndarray, memory: MemorySize
 
     Args:
       population: P programs of L lines.
-      live: bool [P, L], from `find_live`.
+      liveness: from `find_live`.
       memory: the addresses there are.
 
     Returns:
@@ -168,16 +179,13 @@ def structural_keys(population: Population, live: np.ndarray, memory: MemorySize
     """
     size = len(population)
     numbers = RegisterNumbers.of(memory)
-    kinds = operand_kinds()
-    program, line = np.nonzero(live)
-    code = population.code[program, line].astype(np.int64)
-    op = code[:, OP]
-    counts = live.sum(axis=1)
+    program, line = np.nonzero(liveness.live)
+    op = population.code[program, line, OP].astype(np.int64)
+    counts = liveness.live.sum(axis=1)
     ends = np.cumsum(counts)
     rank = np.arange(len(program)) - (ends - counts)[program]
 
-    registers = np.stack([numbers.first[kinds[column][op]] + code[:, column] for column in _COLUMNS], axis=1)
-    registers = np.minimum(registers, numbers.total)  # R stands for "no operand"
+    registers = liveness.registers[:, program, line].T
     slots = program[:, None] * (numbers.total + 1) + registers
     places = 1 + rank[:, None] * 3 + np.arange(3)
     first_place = np.zeros(size * (numbers.total + 1), np.int64)

@@ -265,7 +265,8 @@ def _write(state: State, row, value) -> State:
 
 def _op_branch(config: MachineConfig, op: ops.Op):
     layout, lanes, features_size = config.layout, config.lanes, config.layout.features_size
-    if not op.output:
+    if not op.output or not all(layout.memory.of(kind) for kind in op.inputs + op.output):
+        # The no-op, and ops that no program of this memory can hold.
         return lambda state, operands: state._replace(program_counter=state.program_counter + np.uint32(1))
 
     def value_shape(kind):
@@ -345,6 +346,8 @@ def _control_branches(config: MachineConfig):
 
     def zero(kind):
         def branch(state, operands):
+            if not layout.memory.of(kind):
+                return state
             output = _field(operands, state.program_counter, np.uint32(OUTPUT))
             return _write(state, output, jnp.zeros((layout.size(kind), lanes), dtype))
 

@@ -127,6 +127,14 @@ def test_linear_and_neural_net_learn():
     assert (Evaluator(digits).evaluate([Program.from_text(LINEAR)]).fitness > 0.9).all()
 
 
+@pytest.mark.parametrize("strategy", ["switch", "vmap"])
+def test_a_memory_without_matrices(strategy):
+    tasks = regression_tasks(features_size=40, num_train=100)
+    evaluator = Evaluator(tasks, memory=MemorySize(4, 3, 0), strategy=strategy)
+    fitness = evaluator.evaluate([Program.from_text(LINEAR), NOTHING]).fitness
+    assert (fitness[0] > fitness[1]).all()
+
+
 def test_no_programs():
     evaluation = Evaluator(regression_tasks()).evaluate([])
     assert evaluation.fitness.shape == (0, 3)

@@ -5,7 +5,7 @@ import pytest
 from generated import random_population, regression_tasks
 
 from azero_jax import Evaluator, MemorySize, Population, Program, ops, simplify
-from azero_jax.liveness import Liveness, find_live, structural_keys
+from azero_jax.liveness import find_live, structural_keys
 
 MEMORY = MemorySize(6, 5, 4)
 
@@ -17,7 +17,7 @@ def evaluator():
 
 
 def keys(population, memory=MEMORY):
-    return structural_keys(population, find_live(population, memory).live, memory)
+    return structural_keys(population, find_live(population, memory), memory)
 
 
 def test_simplify_changes_no_bit_of_fitness(evaluator):
@@ -36,8 +36,8 @@ def test_dead_lines_run_without_changing_a_bit(evaluator, monkeypatch):
     expected = evaluator.evaluate(population)
 
     def everything(population, memory):
-        registers = find_live(population, memory).read_first
-        return Liveness(population.occupied(), np.ones_like(registers))
+        found = find_live(population, memory)
+        return found._replace(live=population.occupied(), read_first=np.ones_like(found.read_first))
 
     monkeypatch.setattr("azero_jax.evaluator.find_live", everything)
     measured = evaluator.evaluate(population)
