@@ -146,6 +146,15 @@ def test_user_data(tmp_path, cache):
     evolve(f"--search_tasks=npz:path={tmp_path}/mine.npz,loss=accuracy", "--max_individuals=500", *SMALL, cache)
 
 
+def test_digits_stand_beside_logistic_regression(tmp_path, cache):
+    demo = ROOT / "scripts" / "flagfiles" / "digits_demo.flags"
+    done = evolve(f"--flagfile={demo}", f"--output_dir={tmp_path}", "--max_individuals=2000", "--random_seed=1", cache)
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert 0.9 < result["final_baseline_fitness"] <= 1
+    assert 0.4 < result["final_fitness"] <= 1
+    assert "logistic_regression on the same tasks 0.9" in done.stdout
+
+
 WRONG = [
     (["--setup_ops=SCALAR_SUMM"], "unknown op 'SCALAR_SUMM': did you mean SCALAR_SUM"),
     (["--population_size=5", "--tournament_size=10"], "tournament_size=10: expected 1 to population_size=5"),
