@@ -28,7 +28,7 @@ from azero_jax.machine import (
     ExampleKind,
     Layout,
 )
-from azero_jax.program import Population
+from azero_jax.program import Population, op_columns
 from azero_jax.text import OP, OUT
 
 SETUP, PREDICT, LEARN = 0, 1, 2
@@ -38,15 +38,12 @@ class Assembly(NamedTuple):
     """Code of several programs.
 
     Attributes:
-      code: uint32 [instructions, WORD_SIZE]; jump targets count from the first
-        instruction of each program.
+      code: uint32 [instructions, WORD_SIZE].
       lengths: int64 [P], instructions of each program.
-      jumps: int64 [P, 6], the instructions of each program that have jump tables.
     """
 
     code: np.ndarray
     lengths: np.ndarray
-    jumps: np.ndarray
 
     @property
     def starts(self) -> np.ndarray:
@@ -65,11 +62,11 @@ def assemble(population: Population, liveness: Liveness, layout: Layout, *, seed
       dtype: of the machine, "float32" or "float64".
 
     Returns:
-      The code of each program, without results' places and with relative jumps;
-      `link` completes it.
+      The code of each program, without results' places, which `link` fills in.
     """
     num_programs = len(population)
-    program, line = np.nonzero(liveness.live)
+    flat = np.flatnonzero(liveness.live)
+    program, line = np.divmod(flat, population.code.shape[1])
     function = population.functions[line]
     counts = np.bincount(program * 3 + function, minlength=num_programs * 3).reshape(num_programs, 3)
     zeroed = liveness.read_first.copy()
@@ -96,7 +93,7 @@ def assemble(population: Population, liveness: Liveness, layout: Layout, *, seed
     rank = np.arange(len(program)) - first_of_function[program * 3 + function]
     first_place = np.stack([1 + num_zeroed, train_check + 1, reveal + 1], axis=1)
     place = (starts[:, None] + first_place)[program, function] + rank
-    words = _instruction_words(population, liveness, program, line, function, layout, seed, dtype)
+    words = _instruction_words(population, liveness, flat, program, function, layout, seed, dtype)
     code[place] = words
     predicts = function == PREDICT
     code[place[predicts] + (valid_check - train_check)[program[predicts]]] = words[predicts]
@@ -119,22 +116,21 @@ def assemble(population: Population, liveness: Liveness, layout: Layout, *, seed
     for step, places in ((Control.LOAD, load), (Control.NEXT, next_), (Control.ACCUMULATE, accumulate)):
         code[starts + places, OPCODE] = step
         for example_kind, target in targets.items():
-            code[starts + places, JUMP_TABLE + example_kind] = target
+            code[starts + places, JUMP_TABLE + example_kind] = (target - places).astype(np.uint32)
     for step, places, only_target in (
         (Control.CHECK, train_check, finish),
         (Control.CHECK, valid_check, finish),
         (Control.EPOCH, epoch, load),
     ):
         code[starts + places, OPCODE] = step
-        code[starts + places, JUMP_TABLE] = only_target
+        code[starts + places, JUMP_TABLE] = (only_target - places).astype(np.uint32)
     code[starts + reveal, OPCODE] = Control.REVEAL
     code[starts + finish, OPCODE] = Control.FINISH
-    jumps = np.stack([load, train_check, next_, valid_check, accumulate, epoch], axis=1)
-    return Assembly(code, lengths, jumps)
+    return Assembly(code, lengths)
 
 
 def link(assembly: Assembly, programs: np.ndarray, pieces: list[slice], layout: Layout) -> list[np.ndarray]:
-    """Code that runs some of the programs, in pieces that each halt.
+    """Code that runs some of the programs, in pieces.
 
     Args:
       assembly: the code of all programs.
@@ -144,23 +140,16 @@ def link(assembly: Assembly, programs: np.ndarray, pieces: list[slice], layout: 
       layout: where results live.
 
     Returns:
-      For each piece uint32 [instructions, WORD_SIZE].
+      For each piece uint32 [instructions, WORD_SIZE], without the final HALT.
     """
     lengths = assembly.lengths[programs]
-    first = np.array([part.start for part in pieces])
-    piece = np.repeat(np.arange(len(pieces)), np.diff(first, append=len(programs)))
     starts = np.cumsum(lengths) - lengths
     source = np.arange(int(lengths.sum())) + np.repeat(assembly.starts[programs] - starts, lengths)
     linked = np.take(assembly.code, source, axis=0)
-    base = starts - starts[first][piece]  # jump targets count from the piece
-    jumps = (starts[:, None] + assembly.jumps[programs]).ravel()
-    table = slice(JUMP_TABLE, JUMP_TABLE + len(ExampleKind))
-    linked[jumps, table] += np.repeat(base, assembly.jumps.shape[1])[:, None].astype(np.uint32)
-    result = np.arange(len(programs)) - first[piece]
+    first = np.array([part.start for part in pieces])
+    result = np.arange(len(programs)) - np.repeat(first, np.diff(first, append=len(programs)))
     linked[starts + lengths - 1, OUTPUT] = layout.first_result + RESULT_ROWS * result
-    halt = np.zeros((1, WORD_SIZE), np.uint32)
-    halt[0, OPCODE] = Control.HALT
-    return [np.concatenate([code, halt]) for code in np.split(linked, starts[first[1:]])]
+    return np.split(linked, starts[first[1:]])
 
 
 def _register_rows(layout: Layout) -> np.ndarray:
@@ -171,39 +160,43 @@ def _register_rows(layout: Layout) -> np.ndarray:
 def _instruction_words(
     population: Population,
     liveness: Liveness,
+    flat: np.ndarray,
     program: np.ndarray,
-    line: np.ndarray,
     function: np.ndarray,
     layout: Layout,
     seed: int,
     dtype: str,
 ) -> np.ndarray:
-    """The words of live lines, each given by its program, line and component function."""
-    table = ops.table()
-    rows = _register_rows(layout)
-    op = population.code[program, line, OP].astype(np.int64)
-    constants = population.constants[program, line]
-    words = np.zeros((len(program), WORD_SIZE), np.uint32)
+    """The words of live lines, given by their place in [P, L], their program and component function."""
+    columns = op_columns()
+    rows = _register_rows(layout).astype(np.uint32)
+    code = np.take(population.code.reshape(-1, 4), flat, axis=0)
+    op = code[:, OP].astype(np.int64)
+    words = np.zeros((len(flat), WORD_SIZE), np.uint32)
     words[:, OPCODE] = FIRST_OP + op
-    words[:, [OPERAND_A, OPERAND_A + 1, OUTPUT]] = rows[liveness.registers[:, program, line]].T
+    registers = np.take(liveness.registers.reshape(-1, 3), flat, axis=0)
+    for index, field in enumerate((OPERAND_A, OPERAND_A + 1, OUTPUT)):
+        words[:, field] = rows[registers[:, index]]
 
-    payload = constants.copy()
+    having = np.flatnonzero(columns.num_constants[op] > 0)
+    constants = population.constants.reshape(-1, ops.MAX_CONSTANTS)[flat[having]]
+    num_indices = columns.num_indices[op[having]]
+    payload = constants[:, :2].copy()
     for size in (1, 2):  # v[x] = y and m[x, y] = z: indices become the row to write
-        chosen = np.flatnonzero(np.array([o.constants.count("index") == size for o in table])[op])
+        chosen = np.flatnonzero(num_indices == size)
         indices = element_indices(constants[chosen, :size], layout.features_size)
         element = indices[:, 0] if size == 1 else indices[:, 0] * layout.features_size + indices[:, 1]
-        words[chosen, OUTPUT] += element.astype(np.uint32)
+        words[having[chosen], OUTPUT] += element.astype(np.uint32)
         payload[chosen, 0] = constants[chosen, size]
     if dtype == "float32":
         with np.errstate(over="ignore"):
-            words[:, CONSTANTS : CONSTANTS + 2] = payload[:, :2].astype(np.float32).view(np.uint32)
+            words[having, CONSTANTS : CONSTANTS + 2] = payload.astype(np.float32).view(np.uint32)
     else:
-        words[:, CONSTANTS : CONSTANTS + 4] = np.ascontiguousarray(payload[:, :2]).view(np.uint32)
+        words[having, CONSTANTS : CONSTANTS + 4] = payload.view(np.uint32)
 
-    draws = np.flatnonzero(np.array([o.draws is not None for o in table])[op])
+    draws = np.flatnonzero(columns.draws[op])
     if len(draws):
-        out = population.code[program[draws], line[draws], OUT]
-        words[draws, DRAW_KEY] = draw_keys(program[draws], function[draws], op[draws], out, seed)
+        words[draws, DRAW_KEY] = draw_keys(program[draws], function[draws], op[draws], code[draws, OUT], seed)
     return words
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from azero_jax import ops
-from azero_jax.program import NO_KIND, MemorySize, Population, Program, operand_kinds
+from azero_jax.program import NO_KIND, MemorySize, Population, Program, op_columns
 from azero_jax.text import IN1, IN2, OP, OUT
 
 _COLUMNS = (IN1, IN2, OUT)
@@ -28,7 +28,7 @@ class Liveness(NamedTuple):
       live: bool [P, L], the lines whose results can reach a prediction.
       read_first: bool [P, R], the registers that live code reads before it has
         written them, and that therefore must start at zero.
-      registers: int64 [3, P, L], the registers that in1, in2 and out name, numbered as
+      registers: int16 [P, L, 3], the registers that in1, in2 and out name, numbered as
         in `RegisterNumbers`; R where there is no operand.
     """
 
@@ -38,7 +38,7 @@ class Liveness(NamedTuple):
 
     def take(self, indices: np.ndarray) -> Liveness:
         """That of the programs at some indices."""
-        return Liveness(self.live[indices], self.read_first[indices], self.registers[:, indices])
+        return Liveness(self.live[indices], self.read_first[indices], self.registers[indices])
 
 
 class RegisterNumbers(NamedTuple):
@@ -68,7 +68,7 @@ def find_live(population: Population, memory: MemorySize) -> Liveness:
     """
     size, num_lines = population.code.shape[:2]
     numbers = RegisterNumbers.of(memory)
-    lines = np.ascontiguousarray(population.code.transpose(2, 1, 0)).astype(np.intp)
+    lines = population.code.transpose(2, 1, 0).astype(np.intp, order="C")
     registers = _registers(lines, numbers)
     reads, writes, keeps = _masks(lines[OP], registers, numbers)
     num_words = reads.shape[1]
@@ -95,12 +95,13 @@ def find_live(population: Population, memory: MemorySize) -> Liveness:
             break
         before_predict = before
     at_start = backward(setup, before_predict & given)
-    return Liveness(live.T, _unpack(at_start, numbers.total), registers.transpose(0, 2, 1))
+    by_program = registers.transpose(2, 1, 0).astype(np.int16, order="C")
+    return Liveness(np.ascontiguousarray(live.T), _unpack(at_start, numbers.total), by_program)
 
 
 def _registers(lines: np.ndarray, numbers: RegisterNumbers) -> np.ndarray:
     """Registers that instructions name, [3, L, P], from their code [4, L, P]."""
-    kinds = operand_kinds()
+    kinds = op_columns().kinds
     registers = np.empty((3, *lines.shape[1:]), np.intp)
     for index, column in enumerate(_COLUMNS):
         registers[index] = numbers.first[kinds[column]][lines[OP]]
@@ -118,7 +119,7 @@ def _masks(
     for number in range(numbers.total):
         bits[number // 64, number] = np.uint64(1) << np.uint64(number % 64)
     in1, in2, out = (bits[:, registers[index]].transpose(1, 0, 2) for index in range(3))
-    partial = np.array([row.writes_one_element for row in ops.table()])[op][:, None, :]
+    partial = (op_columns().num_indices > 0)[op][:, None, :]
     return in1 | in2 | np.where(partial, out, 0), out, ~np.where(partial, 0, out)
 
 
@@ -152,7 +153,7 @@ def simplify(program: Program, memory: MemorySize | None = None) -> Program:
 
 def smallest_memory(population: Population) -> MemorySize:
     """The smallest memory that holds every address that the programs use."""
-    kinds = operand_kinds()
+    kinds = op_columns().kinds
     op = population.code[..., OP]
     used = [2, 1, 0]
     for column in _COLUMNS:
@@ -177,37 +178,44 @@ def structural_keys(population: Population, liveness: Liveness, memory: MemorySi
     Returns:
       uint64 [P].
     """
-    size = len(population)
     numbers = RegisterNumbers.of(memory)
-    program, line = np.nonzero(liveness.live)
-    op = population.code[program, line, OP].astype(np.int64)
-    counts = liveness.live.sum(axis=1)
+    size, num_lines = liveness.live.shape
+    columns = op_columns()
+    flat = np.flatnonzero(liveness.live)
+    program, line = np.divmod(flat, num_lines)
+    op = population.code.reshape(-1, 4)[flat, OP]
+    counts = np.bincount(program, minlength=size)
     ends = np.cumsum(counts)
-    rank = np.arange(len(program)) - (ends - counts)[program]
+    rank = np.arange(len(flat)) - (ends - counts)[program]
 
-    registers = liveness.registers[:, program, line].T
-    slots = program[:, None] * (numbers.total + 1) + registers
-    places = 1 + rank[:, None] * 3 + np.arange(3)
-    first_place = np.zeros(size * (numbers.total + 1), np.int64)
+    # Names by first place, of registers that something writes; others hold zero.
+    registers = np.take(liveness.registers.reshape(-1, 3), flat, axis=0)
+    slots = (program * (numbers.total + 1))[:, None] + registers
+    first_place = np.zeros(size * (numbers.total + 1), np.int16)
+    places = np.arange(_FIRST_NAME, _FIRST_NAME + 3 * num_lines, dtype=np.int16).reshape(-1, 3)[rank]
     first_place[slots.ravel()[::-1]] = places.ravel()[::-1]
     written = np.zeros(size * (numbers.total + 1), bool)
     written[slots[:, 2]] = True
-    names = np.where(written[slots], _FIRST_NAME + first_place[slots], _NAME_OF_ZERO)
-    for name, number in enumerate((0, 1, int(numbers.first[1]), numbers.total)):
-        names[registers == number] = _NAME_OF_ZERO + 1 + name
-    draws = np.array([op.draws is not None for op in ops.table()])[op]
-    random_programs = np.zeros(size, bool)
-    random_programs[program[draws]] = True
-    names = np.where(random_programs[program][:, None], _FIRST_NAME + registers, names)
+    first_place[~written] = _NAME_OF_ZERO
+    # s0, s1, v0 and "no operand" have names of their own.
+    fixed = [0, 1, int(numbers.first[1]), numbers.total]
+    first_place.reshape(size, -1)[:, fixed] = np.arange(1, 5)
+    names = first_place[slots]
+    draws = columns.draws[op]
+    if draws.any():
+        random_programs = np.zeros(size, bool)
+        random_programs[program[draws]] = True
+        names = np.where(random_programs[program][:, None], _FIRST_NAME + registers, names)
 
-    place = rank * 3 + population.functions[line]
-    hashes = _mix(_fold(_mix(place.astype(np.uint64)), op))
-    for column in range(3):
-        hashes = _mix(_fold(hashes, names[:, column]))
-    num_constants = np.array([len(op.constants) for op in ops.table()])[op]
+    words = np.empty((len(flat), 4), np.uint16)
+    words[:, 0] = op
+    words[:, 1:] = names
+    salts = _mix(np.arange(1, 3 * num_lines + 1, dtype=np.uint64))
+    hashes = _mix(words.view(np.uint64)[:, 0] ^ salts[rank * 3 + population.functions[line]])
+    num_constants = columns.num_constants[op]
     for index in range(ops.MAX_CONSTANTS):
         having = np.flatnonzero(num_constants > index)
-        bits = population.constants[program[having], line[having], index].view(np.uint64)
+        bits = population.constants.reshape(-1, ops.MAX_CONSTANTS)[flat[having], index].view(np.uint64)
         hashes[having] = _mix(_fold(hashes[having], bits))
     sums = np.concatenate([[np.uint64(0)], np.cumsum(hashes)])
     return _mix(_fold(sums[ends] - sums[ends - counts], counts))

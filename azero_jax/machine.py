@@ -28,8 +28,8 @@ from azero_jax.program import MemorySize
 
 # One instruction is WORD_SIZE unsigned 32-bit numbers: the opcode, the first rows
 # of both operands and of the output, and two constants (one number each in float32,
-# two in float64). Control steps that jump hold a table of targets instead, one for
-# each ExampleKind, behind the opcode.
+# two in float64). Control steps that jump hold a table of distances instead, one for
+# each ExampleKind, behind the opcode; distances backward wrap around.
 WORD_SIZE = 8
 OPCODE, OPERAND_A, OPERAND_B, OUTPUT, CONSTANTS = 0, 1, 2, 3, 4
 DRAW_KEY = OPERAND_A
@@ -325,7 +325,7 @@ def _control_branches(config: MachineConfig):
         return _read(operands.examples, first_row + np.uint32(1), 1 + layout.features_size)
 
     def target(state, operands, kind):
-        return _field(operands, state.program_counter, jnp.uint32(JUMP_TABLE) + kind)
+        return state.program_counter + _field(operands, state.program_counter, jnp.uint32(JUMP_TABLE) + kind)
 
     def sigmoid(x):
         return 1 / (1 + jnp.exp(-x))
@@ -361,7 +361,7 @@ def _control_branches(config: MachineConfig):
 
     def check(state, operands):
         some_alive = jnp.max(state.memory[layout.STEPS]) >= 0
-        stop = _field(operands, state.program_counter, np.uint32(JUMP_TABLE))
+        stop = target(state, operands, jnp.uint32(0))
         return state._replace(program_counter=jnp.where(some_alive, state.program_counter + np.uint32(1), stop))
 
     def reveal(state, operands):
@@ -416,7 +416,7 @@ def _control_branches(config: MachineConfig):
         best = fixed_row(state, layout.BEST)
         better = (fixed_row(state, layout.STEPS) >= 0) & (loss < best)
         value = jnp.concatenate([jnp.where(better, loss, best), jnp.zeros_like(loss)])
-        program_counter = _field(operands, state.program_counter, np.uint32(JUMP_TABLE))
+        program_counter = target(state, operands, jnp.uint32(0))
         return State(
             program_counter, state.position + np.uint32(1), _write(state, np.uint32(layout.BEST), value).memory
         )

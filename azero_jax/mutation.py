@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 
 from azero_jax import ops
-from azero_jax.program import FIRST_OUTPUT, NO_KIND, MemorySize, Population, operand_kinds
+from azero_jax.program import FIRST_OUTPUT, NO_KIND, MemorySize, Population, op_columns
 from azero_jax.text import COMPONENT_FUNCTIONS, IN1, IN2, OP, OUT
 
 
@@ -93,7 +93,7 @@ class InstructionSampler:
         self._num_allowed = np.array([len(names) for names in space.op_names])
         for function, names in enumerate(space.op_names):
             self._allowed[function, : len(names)] = [ops.op_named(name).id for name in names]
-        self._kinds = operand_kinds()
+        self._kinds = op_columns().kinds
         self._limits = np.array([*space.memory, 1])
         meanings = {"": 0, "value": 1, "index": 2, "low": 3, "high": 4, "mean": 5, "stdev": 6}
         self.meanings = np.zeros((len(table), ops.MAX_CONSTANTS), np.int64)

@@ -207,6 +207,11 @@ def table() -> tuple[Op, ...]:
     return tuple(_table)
 
 
+def version() -> tuple[int, str]:
+    """Identifies the table, which only ever grows at its end: its length and last name."""
+    return len(_table), _table[-1].name
+
+
 def op_named(name: str) -> Op:
     """The op of that name (letter case does not matter).
 

@@ -8,6 +8,7 @@ form that liveness, mutation and the machines work on.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -192,8 +193,14 @@ class Population:
 
     @classmethod
     def empty(cls, size: int, capacity: Sequence[int]) -> Population:
-        """Programs without instructions."""
+        """Programs without instructions.
+
+        Raises:
+          ValueError: more lines than a program may have.
+        """
         lines = sum(capacity)
+        if lines > text.MAX_LINES:
+            raise ValueError(f"{lines} instructions: expected at most {text.MAX_LINES} of all component functions")
         return cls(
             np.zeros((size, lines, 4), np.int16),
             np.zeros((size, lines, ops.MAX_CONSTANTS), np.float64),
@@ -239,7 +246,7 @@ class Population:
           ValueError: the first instruction that does not, with its program,
             component function, line and text.
         """
-        columns = operand_kinds()
+        columns = op_columns().kinds
         num_ops = len(columns[IN1])
         op = self.code[..., OP]
         limits = np.array([*memory, text.MAX_ADDRESS + 1])
@@ -268,12 +275,38 @@ NO_KIND = 3
 FIRST_OUTPUT = np.array([1, 1, 0, 0])  # s0 and v0 are read-only (definitions.h)
 
 
-def operand_kinds() -> dict[int, np.ndarray]:
-    """For the columns IN1, IN2 and OUT: the operand's kind number by op id."""
+class OpColumns(NamedTuple):
+    """The op table as arrays over op ids, for lookups by whole batches.
+
+    Attributes:
+      kinds: for IN1, IN2 and OUT the operand's kind, 0 to 2, or NO_KIND.
+      num_constants: int64, constants of each op.
+      num_indices: int64, how many of those are indices.
+      draws: bool, random ops.
+    """
+
+    kinds: dict[int, np.ndarray]
+    num_constants: np.ndarray
+    num_indices: np.ndarray
+    draws: np.ndarray
+
+
+def op_columns() -> OpColumns:
+    """The columns of the table as it is now."""
+    return _op_columns(*ops.version())
+
+
+@functools.lru_cache(maxsize=2)
+def _op_columns(num_ops: int, last_name: str) -> OpColumns:
     numbers = {kind: number for number, kind in enumerate(ops.KINDS)} | {"": NO_KIND}
     table = ops.table()
-    return {
-        IN1: np.array([numbers[op.inputs[0:1]] for op in table]),
-        IN2: np.array([numbers[op.inputs[1:2]] for op in table]),
-        OUT: np.array([numbers[op.output] for op in table]),
-    }
+    return OpColumns(
+        kinds={
+            IN1: np.array([numbers[op.inputs[0:1]] for op in table]),
+            IN2: np.array([numbers[op.inputs[1:2]] for op in table]),
+            OUT: np.array([numbers[op.output] for op in table]),
+        },
+        num_constants=np.array([len(op.constants) for op in table]),
+        num_indices=np.array([op.constants.count("index") for op in table]),
+        draws=np.array([op.draws is not None for op in table]),
+    )

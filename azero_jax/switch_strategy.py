@@ -20,7 +20,7 @@ import numpy as np
 from azero_jax import ops
 from azero_jax.assembler import Assembly, assemble, link
 from azero_jax.liveness import Liveness
-from azero_jax.machine import RESULT_ROWS, Layout, MachineConfig, Words, build
+from azero_jax.machine import OPCODE, RESULT_ROWS, Control, Layout, MachineConfig, Words, build
 from azero_jax.program import MemorySize, Population
 from azero_jax.tasks import Tasks
 
@@ -143,7 +143,7 @@ class SwitchStrategy:
         return pieces
 
     def _fill_words(self, code: np.ndarray, schedule: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-        """Code, schedule and task numbers in one array, which belongs to this thread.
+        """Code and a HALT, schedule and task numbers in one array, which belongs to this thread.
 
         Fresh memory of this size would cost more than the call.
         """
@@ -152,6 +152,7 @@ class SwitchStrategy:
         if words is None or len(words) != layout.size:
             words = self._thread.words = np.zeros(layout.size, np.uint32)
         words[: code.size] = code.ravel()
+        words[code.size + OPCODE] = Control.HALT
         words[layout.first_position : layout.first_task] = schedule
         words[layout.first_task :] = numbers
         return words

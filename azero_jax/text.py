@@ -20,7 +20,9 @@ COMPONENT_FUNCTIONS = ("Setup", "Predict", "Learn")
 
 # Columns of code arrays.
 OP, IN1, IN2, OUT = 0, 1, 2, 3
-MAX_ADDRESS = np.iinfo(np.int16).max
+# So that registers of all kinds, numbered through, and lines fit 16 bits.
+MAX_ADDRESS = 9_999
+MAX_LINES = 10_000
 
 _HEADER = re.compile(r"def\s+(\w+)\s*\(\s*\)\s*:$")
 _TOKEN = re.compile(
@@ -138,11 +140,6 @@ def _skeleton(line: str) -> tuple[str, list[str], list[str]]:
     return re.sub(r"\s+", "", skeleton), registers, numbers
 
 
-def _table_version() -> tuple[int, str]:
-    """Identifies the table, which only ever grows at its end."""
-    return len(ops.table()), ops.table()[-1].name
-
-
 @functools.lru_cache(maxsize=4)
 def _forms(num_ops: int, last_name: str) -> dict[str, list[_Form]]:
     """Forms by skeleton, for one version of the table."""
@@ -158,7 +155,7 @@ def _parse_instruction(
     number: int, raw: str, line: str, limits: Mapping[str, int]
 ) -> tuple[tuple[int, ...], tuple[float, ...]]:
     skeleton, registers, numbers = _skeleton(line)
-    candidates = _forms(*_table_version()).get(skeleton, [])
+    candidates = _forms(*ops.version()).get(skeleton, [])
     if not candidates:
         raise _error(number, raw, _closest_form(skeleton))
     for form in candidates:
@@ -186,7 +183,7 @@ def _parse_instruction(
 def _closest_form(skeleton: str) -> str:
     import difflib
 
-    forms = _forms(*_table_version())
+    forms = _forms(*ops.version())
     close = difflib.get_close_matches(skeleton, list(forms), n=3, cutoff=0.6)
     if not close:
         return "an instruction in one of the forms of docs/ops.md, such as 's3 = s0 - s1'"

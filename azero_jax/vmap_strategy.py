@@ -20,7 +20,7 @@ from azero_jax import draws, ops
 from azero_jax.assembler import draw_keys, element_indices
 from azero_jax.liveness import Liveness
 from azero_jax.machine import EXAMPLE_HEADER, RESULT_ROWS, SCHEDULE_SHIFT, ExampleKind
-from azero_jax.program import Population
+from azero_jax.program import Population, op_columns
 from azero_jax.switch_strategy import RunSettings, precision, task_groups
 from azero_jax.tasks import Tasks
 from azero_jax.text import IN1, IN2, OP, OUT
@@ -105,7 +105,7 @@ class VmapStrategy:
         op = code[:, OP]
         values = np.zeros((len(op), 2), self.dtype)
         element = np.zeros(len(op), np.int32)
-        num_indices = np.array([row.constants.count("index") for row in self._op_table])[op]
+        num_indices = op_columns().num_indices[op]
         for count in range(3):
             rows = np.flatnonzero(num_indices == count)
             last = constants[rows, count : count + 2]
@@ -113,7 +113,7 @@ class VmapStrategy:
             for index in element_indices(constants[rows, :count], self._tasks.features_size).T:
                 element[rows] = element[rows] * self._tasks.features_size + index
         key = np.zeros(len(op), np.uint32)
-        random = np.flatnonzero(np.array([row.draws is not None for row in self._op_table])[op])
+        random = np.flatnonzero(op_columns().draws[op])
         key[random] = draw_keys(program[random], function[random], op[random], code[random, OUT], self._seed)
 
         def scatter(values: np.ndarray) -> np.ndarray:

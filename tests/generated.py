@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from azero_jax import MemorySize, Population, Tasks, ops
-from azero_jax.program import FIRST_OUTPUT, operand_kinds
+from azero_jax.program import FIRST_OUTPUT, op_columns
 from azero_jax.text import OP, OUT
 
 
@@ -36,7 +36,7 @@ def random_population(size, *, memory=MemorySize(6, 5, 4), lengths=(6, 6, 6), se
     op = rng.choice(allowed, population.code.shape[:2])
     limits = np.array([*memory, 1])
     population.code[..., OP] = op
-    for column, kinds in operand_kinds().items():
+    for column, kinds in op_columns().kinds.items():
         kind = kinds[op]
         first = FIRST_OUTPUT[kind] if column == OUT else np.zeros_like(kind)
         population.code[..., column] = rng.integers(first, limits[kind])
@@ -46,5 +46,5 @@ def random_population(size, *, memory=MemorySize(6, 5, 4), lengths=(6, 6, 6), se
     population.lengths[:] = lengths
     # The last line of Predict writes s1 where it can.
     line = population.starts[2] - 1
-    population.code[operand_kinds()[OUT][op[:, line]] == 0, line, OUT] = 1
+    population.code[op_columns().kinds[OUT][op[:, line]] == 0, line, OUT] = 1
     return population
