@@ -68,6 +68,8 @@ class Settings:
         finite, the best program is tried on T_select during the search, too: at each
         report, and at once when it is above it on T_search.
       max_individuals, max_train_steps: of each experiment; 0 for any number.
+      max_stagnant_individuals: an experiment ends when so many programs have passed
+        without a new best fitness; 0 never. Not in the release.
       max_seconds: of the run; 0 for any time.
     """
 
@@ -86,6 +88,7 @@ class Settings:
     sufficient_fitness: float
     max_individuals: int
     max_train_steps: int
+    max_stagnant_individuals: int
     max_seconds: float
 
     def __post_init__(self) -> None:
@@ -95,7 +98,7 @@ class Settings:
             )
         if self.final_baseline and self.final_baseline not in BASELINES:
             raise ValueError(f"final_baseline={self.final_baseline!r}: expected one of {', '.join(BASELINES)}")
-        for name in ("random_seed", "max_experiments", "max_individuals", "max_train_steps", "max_seconds"):
+        for name in _NOT_NEGATIVE:
             if getattr(self, name) < 0:
                 raise ValueError(f"{name}={getattr(self, name)}: expected 0 or more")
         if not (self.max_individuals or self.max_train_steps or self.max_seconds):
@@ -103,6 +106,15 @@ class Settings:
                 "max_individuals, max_train_steps and max_seconds are all 0: an experiment would never end"
             )
 
+
+_NOT_NEGATIVE = (
+    "random_seed",
+    "max_experiments",
+    "max_individuals",
+    "max_train_steps",
+    "max_stagnant_individuals",
+    "max_seconds",
+)
 
 # Settings that a resumed run may change: how long it goes on, not what it does.
 _MAY_CHANGE = {
@@ -140,6 +152,8 @@ class _Run:
     seconds_before: float = 0.0  # of the process that was resumed
     last_report: int = 0  # individuals of this experiment at the last progress line
     winner: Candidate | None = None
+    best_fitness: float = 0.0  # ever seen in this experiment
+    improved_at: int = 0  # individuals when it was first seen
     tried: str = ""  # program that was last tried on T_select during the search
 
 
@@ -232,6 +246,7 @@ class _Runner:
         scorer = Scorer(self._evaluator(self.search_tasks), settings.fitness_combination, settings.equivalence)
         if restored is None:
             progress.last_report = 0
+            progress.best_fitness, progress.improved_at = 0.0, 0
             progress.tried = ""
             state = evolution.start(settings.evolution, self.mutator, scorer, search_rng)
         else:
@@ -302,6 +317,8 @@ class _Runner:
         """Reports, checkpoints, and says whether the best program suffices on T_select."""
         settings, progress = self.settings, self.progress
         best_fitness = float(state.fitness.max())
+        if best_fitness > progress.best_fitness:
+            progress.best_fitness, progress.improved_at = best_fitness, state.individuals
         reports = state.individuals - progress.last_report >= self.progress_every
         if reports:
             self._report(state, scorer)
@@ -368,6 +385,7 @@ class _Runner:
         used = (
             (state.individuals, settings.max_individuals),
             (scorer.counters.train_steps, settings.max_train_steps),
+            (state.individuals - self.progress.improved_at, settings.max_stagnant_individuals),
             (self._elapsed(), settings.max_seconds),
         )
         return max((amount / limit for amount, limit in used if limit), default=0.0)

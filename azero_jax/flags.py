@@ -56,6 +56,12 @@ def define() -> None:
         "training examples seen by one experiment, over all tasks, probes included; 0 for any number",
         lower_bound=0,
     )
+    flags.DEFINE_integer(
+        "max_stagnant_individuals",
+        0,
+        "end an experiment when so many programs bring no new best fitness; 0 never (not in the release)",
+        lower_bound=0,
+    )
     flags.DEFINE_float("max_seconds", 0, "seconds for the run; 0 for any time", lower_bound=0)
     flags.DEFINE_integer("progress_every", 10_000, "programs between progress reports", lower_bound=1)
     flags.DEFINE_float("checkpoint_seconds", 60, "seconds between checkpoints", lower_bound=0)
@@ -189,6 +195,7 @@ def settings() -> Settings:
                 "sufficient_fitness",
                 "max_individuals",
                 "max_train_steps",
+                "max_stagnant_individuals",
                 "max_seconds",
             )
         },

@@ -139,6 +139,12 @@ def test_a_damaged_checkpoint_falls_back(tmp_path, cache):
     assert metrics(tmp_path)[-1]["individuals"] == 3000
 
 
+def test_a_stagnant_experiment_ends(tmp_path, cache):
+    flags = [f"--flagfile={LINEAR_DEMO}", f"--output_dir={tmp_path}", "--max_experiments=1", *SMALL, cache]
+    evolve(*flags, "--mutate_prob=0", "--max_stagnant_individuals=2000")
+    assert json.loads((tmp_path / "result.json").read_text())["individuals"] == 2100  # 100, and 2,000 copies
+
+
 def test_user_data(tmp_path, cache):
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((4, 50, 3)), rng.integers(0, 2, (4, 50))
@@ -190,8 +196,23 @@ def test_files_with_bad_numbers_are_named(tmp_path):
     assert "nan.npz: train_features: nan at index (0, 4, 2): expected finite values" in done.stderr
 
 
+def test_learning_is_discovered(tmp_path, cache):
+    """The small form of the demo: Setup and Predict are given and frozen, Learn is found from nothing."""
+    start = tmp_path / "start.txt"
+    start.write_text("def Setup():\n  s2 = 0.1\ndef Predict():\n  s1 = dot(v0, v1)\n")
+    sizes = ["--setup_size_init=1", "--predict_size_init=1", "--learn_size_init=5"]
+    frozen = ["--setup_ops=", "--predict_ops=", f"--initial_population={start}"]
+    flags = [f"--flagfile={LINEAR_DEMO}", f"--output_dir={tmp_path}", "--random_seed=1", "--progress_every=5000"]
+    evolve(*flags, *sizes, *frozen, cache)
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert result["final_fitness"] > 0.9999
+    program = Program.from_text((tmp_path / "best_program.txt").read_text())
+    assert program.instructions("Predict") == Program.from_text(start.read_text()).instructions("Predict")
+    assert len(program.instructions("Learn")) >= 3
+
+
 @pytest.mark.slow
 def test_linear_regression_is_discovered(tmp_path, cache):
-    evolve(f"--flagfile={LINEAR_DEMO}", f"--output_dir={tmp_path}", "--random_seed=2", cache)
+    evolve(f"--flagfile={LINEAR_DEMO}", f"--output_dir={tmp_path}", "--random_seed=5", cache)
     result = json.loads((tmp_path / "result.json").read_text())
     assert result["final_fitness"] > 0.9999
