@@ -39,7 +39,7 @@ class EvolutionSettings:
     mutate_prob: float = 0.9
     mutation_types: tuple[str, ...] = ("alter_parameter", "randomize_instruction", "randomize_component_function")
     initial_population: str = "random"
-    child_batch_size: int = 1000
+    child_batch_size: int = 100
 
     def __post_init__(self) -> None:
         if self.population_size < 1:
