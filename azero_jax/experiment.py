@@ -252,12 +252,14 @@ class _Runner:
         else:
             state = restored[0]
             _restore_scorer(scorer, restored[1], restored[2])
-        sufficient = False
+        winner = progress.winner
+        sufficient = winner is not None and winner.select_fitness > settings.sufficient_fitness
         while not (sufficient or self._out_of_budget(state, scorer)):
             if self.stop_requested():
                 self._interrupt(state, scorer)
             evolution.step(state, settings.evolution, self.mutator, scorer)
             sufficient = self._tell(state, scorer)
+        self._checkpoint(state, scorer)
         if not sufficient:
             self._select(_candidate(state))
         self._report(state, scorer)
@@ -459,6 +461,8 @@ class _Runner:
         values = record["progress"]
         winner = Candidate(**values.pop("winner")) if values["winner"] else values.pop("winner")
         self.progress = _Run(**values, winner=winner)
+        if self.progress.winner is not None:
+            self.last_candidate = self.progress.winner
         self.reporter.rewind(record["metrics_bytes"])
         rng = np.random.default_rng()
         rng.bit_generator.state = record["rng"]

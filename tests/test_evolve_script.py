@@ -131,6 +131,8 @@ def test_a_damaged_checkpoint_falls_back(tmp_path, cache):
         "--checkpoint_seconds=0",
     ]
     evolve(*flags, "--max_individuals=2000")
+    evolve(*flags, "--max_individuals=2000", "--resume")  # of a finished run: the same again
+    assert metrics(tmp_path)[-1]["individuals"] == 2000
     files = sorted((tmp_path / "checkpoint").iterdir())
     assert len(files) == 2
     files[-1].write_bytes(files[-1].read_bytes()[:1000])
