@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.typing import ArrayLike
 
 _GOLDEN_RATIO = 0x9E3779B9
 
@@ -24,6 +25,32 @@ def mix(x: jax.Array) -> jax.Array:
     x = x ^ (x >> 15)
     x = x * np.uint32(0xD35A2D97)
     return x ^ (x >> 15)
+
+
+def instruction_key(
+    seed: ArrayLike, function: ArrayLike, op: ArrayLike, out: ArrayLike, occurrence: ArrayLike
+) -> jax.Array:
+    """Key of a random instruction, which depends only on what the instruction is.
+
+    Args:
+      seed: uint32, from `seed_word`.
+      function: uint32, its component function.
+      op: uint32.
+      out: uint32, the register that it writes, numbered through all kinds.
+      occurrence: uint32, live instructions before it that agree in all these.
+
+    Returns:
+      uint32.
+    """
+    key = jnp.asarray(seed, jnp.uint32)
+    for value, factor in ((function, 0x9E3779B1), (op, 0x85EBCA77), (out, 0xC2B2AE3D), (occurrence, 0x27D4EB2F)):
+        key = mix(key + (jnp.asarray(value, jnp.uint32) + np.uint32(1)) * np.uint32(factor))
+    return key
+
+
+def seed_word(seed: int) -> int:
+    """A seed of any size in 32 bits."""
+    return int(np.random.SeedSequence(seed % 2**64).generate_state(1)[0])
 
 
 def random_bits(key: jax.Array, step: jax.Array, tasks: jax.Array, rows: int) -> jax.Array:

@@ -13,14 +13,14 @@ import jax
 import numpy as np
 
 from azero_jax import ops, xla_flags
-from azero_jax.assembler import Assembly
-from azero_jax.liveness import Liveness, find_live, structural_keys
-from azero_jax.machine import RESULT_FINGERPRINT, RESULT_LOSS, RESULT_STEPS, SCHEDULE_SHIFT, ExampleKind
+from azero_jax.equivalence import structural_keys
+from azero_jax.execution import available_cores
+from azero_jax.instructions import RESULT_FINGERPRINT, RESULT_LOSS, RESULT_STEPS, SCHEDULE_SHIFT, ExampleKind
 from azero_jax.program import MemorySize, Population, Program
-from azero_jax.switch_strategy import RunSettings, SwitchStrategy, available_cores
+from azero_jax.switch_strategy import RunSettings, SwitchStrategy
 from azero_jax.tasks import Tasks
 from azero_jax.text import OP
-from azero_jax.vmap_strategy import LineAssembly, VmapStrategy
+from azero_jax.vmap_strategy import VmapStrategy
 
 DTYPES = ("float32", "float64")
 DEFAULT_MEMORY = MemorySize()
@@ -37,14 +37,6 @@ class Evaluation(NamedTuple):
 
     fitness: np.ndarray
     train_steps: np.ndarray
-
-
-class Analysis(NamedTuple):
-    """A population, what is live in it, and its programs' structural keys (uint64 [P])."""
-
-    population: Population
-    liveness: Liveness
-    keys: np.ndarray
 
 
 class Evaluator:
@@ -96,6 +88,7 @@ class Evaluator:
         self.seed = seed
         self.max_abs_error = float(max_abs_error)
         self.deduplicate = deduplicate
+        self.num_threads = num_threads or available_cores()
         self._num_ops = len(ops.table())
         self.strategy = strategy if strategy != "auto" else ("switch" if jax.default_backend() == "cpu" else "vmap")
         run_settings = RunSettings(self.memory, self.max_abs_error, dtype, seed, self._num_positions())
@@ -103,7 +96,7 @@ class Evaluator:
         if self.strategy == "vmap":
             self._strategy = VmapStrategy(tasks, run_settings)
         else:
-            self._strategy = SwitchStrategy(tasks, run_settings, num_threads or available_cores())
+            self._strategy = SwitchStrategy(tasks, run_settings, self.num_threads)
 
     def evaluate(self, programs: Sequence[Program] | Population) -> Evaluation:
         """Trains and validates programs on all tasks.
@@ -124,11 +117,11 @@ class Evaluator:
             return Evaluation(np.zeros(nothing), np.zeros(nothing, np.int64))
         population.check_addresses(self.memory)
         self._check_ops(population)
-        analysis = self.analyze(population)
         if not self.deduplicate:
-            return self.run(self.assemble(analysis))
-        _, first, inverse = np.unique(analysis.keys, return_index=True, return_inverse=True)
-        evaluation = self.run(self.assemble(analysis, first))
+            return self.run(population)
+        keys = structural_keys(population, self.memory, self.num_threads)
+        _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
+        evaluation = self.run(population.take(first))
         return Evaluation(evaluation.fitness[inverse], evaluation.train_steps[inverse])
 
     def _check_ops(self, population: Population) -> None:
@@ -137,40 +130,21 @@ class Evaluator:
             op = ops.table()[population.code[later[0][0], later[0][1], OP]]
             raise ValueError(f"program {later[0][0]}: {op.name} was registered after this evaluator was made")
 
-    def analyze(self, population: Population) -> Analysis:
-        """Finds live instructions and structural keys; addresses must be valid."""
-        liveness = find_live(population, self.memory)
-        return Analysis(population, liveness, structural_keys(population, liveness, self.memory))
-
-    def assemble(self, analysis: Analysis, indices: np.ndarray | None = None) -> Assembly | LineAssembly:
-        """Code of the programs at some indices (int64 [n]; by default all)."""
-        population, liveness, _ = analysis
-        if indices is not None:
-            population = population.take(indices)
-            liveness = liveness.take(indices)
-        return self._strategy.assemble(population, liveness)
-
-    def run(self, assembly: Assembly | LineAssembly, programs: np.ndarray | None = None) -> Evaluation:
-        """Evaluates assembled programs.
-
-        Args:
-          assembly: from `assemble`.
-          programs: int64 [n], which of them; by default all.
-        """
+    def run(self, population: Population) -> Evaluation:
+        """Evaluates programs, whose addresses and ops must be valid, each for itself."""
         tasks = self.tasks
         schedule = self._schedule(tasks.num_train_examples, tasks.num_valid_examples, tasks.num_train_epochs)
-        chosen = np.arange(len(assembly.lengths)) if programs is None else programs
-        results = self._strategy.run(assembly, chosen, schedule, False)  # type: ignore[arg-type]
+        results = self._strategy.run(population, schedule, False)
         loss = results[:, RESULT_LOSS]
         return Evaluation(self._fitness(loss), results[:, RESULT_STEPS].astype(np.int64))
 
     def probe(
-        self, assembly: Assembly | LineAssembly, num_train_examples: int, num_valid_examples: int
+        self, population: Population, num_train_examples: int, num_valid_examples: int
     ) -> tuple[np.ndarray, np.ndarray]:
         """Fingerprints of behaviour: hashes of the errors on the first few examples.
 
         Args:
-          assembly: P programs.
+          population: P programs, whose addresses and ops must be valid.
           num_train_examples, num_valid_examples: examples to run, at most the tasks'.
 
         Returns:
@@ -178,7 +152,7 @@ class Evaluator:
           errors are equal bit for bit on all tasks have equal fingerprints.
         """
         schedule = self._schedule(num_train_examples, num_valid_examples, 1)
-        results = self._strategy.run(assembly, np.arange(len(assembly.lengths)), schedule, True)  # type: ignore[arg-type]
+        results = self._strategy.run(population, schedule, True)
         bits = np.ascontiguousarray(results[:, RESULT_FINGERPRINT])
         bits = bits.view(np.uint32 if self.dtype == "float32" else np.uint64).astype(np.uint64)
         fingerprints = np.zeros(len(bits), np.uint64)

@@ -352,7 +352,7 @@ class _Runner:
                 "best_fitness": float(state.fitness.max()),
                 "mean_fitness": float(state.fitness.mean()),
                 "stdev_fitness": float(state.fitness.std()),
-                "structural_hits": counters.structural_hits,
+                "algebraic_hits": counters.algebraic_hits,
                 "equivalence_hits": counters.equivalence_hits,
                 "evaluations": counters.evaluations,
             }
@@ -435,7 +435,7 @@ class _Runner:
             "lengths": population.lengths,
             "fitness": state.fitness,
         }
-        for name, cache in (("structures", scorer.structures), ("behaviours", scorer.behaviours)):
+        for name, cache in (("expressions", scorer.expressions), ("behaviours", scorer.behaviours)):
             arrays |= {f"{name}.{key}": value for key, value in cache.to_arrays().items()}
         progress = dataclasses.asdict(self.progress) | {"seconds_before": self._elapsed()}
         record = {
@@ -479,7 +479,7 @@ def _candidate(state: EvolutionState) -> Candidate:
 
 def _restore_scorer(scorer: Scorer, record: dict, arrays: dict[str, np.ndarray]) -> None:
     scorer.counters = Counters(**record["counters"])
-    for name, cache in (("structures", scorer.structures), ("behaviours", scorer.behaviours)):
+    for name, cache in (("expressions", scorer.expressions), ("behaviours", scorer.behaviours)):
         cache.restore({key: arrays[f"{name}.{key}"] for key in ("keys", "fitness", "hits")})
 
 

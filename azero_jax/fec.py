@@ -2,7 +2,7 @@
 
 Functional-equivalence checking (supplement S3 of the paper, `fec_cache.cc`): the
 errors on a few examples identify what a program does. The cache in front of it
-knows programs by structure and costs no run at all.
+knows programs by their algebraic keys and costs no run at all.
 """
 
 from __future__ import annotations

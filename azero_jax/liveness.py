@@ -1,138 +1,207 @@
-"""Which instructions matter, and which programs are the same: analysis of whole batches.
+"""Which instructions matter: liveness, and programs without their dead instructions.
 
 An instruction is live if what it writes can reach s1 at the end of some Predict,
 followed to a fixpoint over the train loop. That is exact: removing the others
 changes no prediction and no random draw (supplement S6 of the paper does it by
-hand, after the search). Sets of registers are bit masks, so one backward step
-over a whole population is a handful of NumPy operations.
+hand, after the search). The analysis is jitted code that visits one program after
+the other, so that assembling and keys can follow on the same core without Python.
 """
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+from jax import Array, lax
 
-from azero_jax import ops
+from azero_jax.execution import available_cores, on_cpu, run_jobs
+from azero_jax.packed import (
+    MAX_PROGRAMS,
+    NUM_LINES,
+    NUM_PROGRAMS,
+    NUM_REGISTERS,
+    PackedLayout,
+    Reader,
+    RegisterNumbers,
+    at,
+    op_table_words,
+    pack,
+    put,
+)
 from azero_jax.program import NO_KIND, MemorySize, Population, Program, op_columns
 from azero_jax.text import IN1, IN2, OP, OUT
 
-_COLUMNS = (IN1, IN2, OUT)
-_FULL = np.uint64(0xFFFFFFFFFFFFFFFF)
+SETUP, PREDICT, LEARN = 0, 1, 2
+LABEL_REGISTER, PREDICTION_REGISTER = 0, 1  # s0 and s1
+
+
+class Scratch(NamedTuple):
+    """Memory that the analysis of one program leaves to that of the next.
+
+    Attributes:
+      live: uint8 [lines], 1 where a line's result can reach a prediction.
+      order: uint32 [lines], the numbers of one program's live lines.
+    """
+
+    live: Array
+    order: Array
+
+    @classmethod
+    def of(cls, layout: PackedLayout) -> Scratch:
+        """Enough for every program of a batch."""
+        return cls(jnp.zeros(layout.lines, jnp.uint8), jnp.zeros(layout.lines, jnp.uint32))
 
 
 class Liveness(NamedTuple):
-    """What a population's programs really do.
+    """What one program really does.
 
     Attributes:
-      live: bool [P, L], the lines whose results can reach a prediction.
-      read_first: bool [P, R], the registers that live code reads before it has
-        written them, and that therefore must start at zero.
-      registers: int16 [P, L, 3], the registers that in1, in2 and out name, numbered as
-        in `RegisterNumbers`; R where there is no operand.
+      scratch: `scratch.order` begins with the program's live lines.
+      ends: where those of Setup, Predict and Learn end there, uint32 [3].
+      read_first: uint32 [words], a set of the registers that live code reads before it
+        has written them, and that therefore must start at zero.
     """
 
-    live: np.ndarray
-    read_first: np.ndarray
-    registers: np.ndarray
+    scratch: Scratch
+    ends: Array
+    read_first: Array
 
-    def take(self, indices: np.ndarray) -> Liveness:
-        """That of the programs at some indices."""
-        return Liveness(self.live[indices], self.read_first[indices], self.registers[indices])
+    @property
+    def num_live(self) -> Array:
+        """Live lines of the program."""
+        return self.ends[LEARN]
+
+    def lines(self, function: int) -> tuple[Array, Array]:
+        """First and last + 1 of a component function's lines in `scratch.order`."""
+        return (self.ends[function - 1] if function else jnp.uint32(0)), self.ends[function]
 
 
-class RegisterNumbers(NamedTuple):
-    """Numbers all registers through: scalars, then vectors, then matrices.
+def register_set(register: Array | int, words: int) -> Array:
+    """The set of one register, as bits of uint32 [words]."""
+    register = jnp.asarray(register, jnp.uint32)
+    bit = np.uint32(1) << (register & np.uint32(31))
+    return jnp.where(np.arange(words, dtype=np.uint32) == register >> np.uint32(5), bit, np.uint32(0))
 
-    Attributes:
-      first: number of address 0 of each kind; for NO_KIND the total.
-      total: R, all registers.
+
+def mark_live(reader: Reader, program: Array, scratch: Scratch, features_register: Array) -> Liveness:
+    """Finds what is live in one program, in jitted code.
+
+    Args:
+      reader: of the batch.
+      program: uint32 scalar, which program.
+      scratch: memory to use.
+      features_register: uint32 scalar, number of v0.
     """
+    words = reader.set_words
+    real = ~register_set(reader.word(NUM_REGISTERS), words)  # without "no operand"
 
-    first: np.ndarray
-    total: int
+    # The machine sets s0 and v0 before Predict and before Learn.
+    given = ~(register_set(LABEL_REGISTER, words) | register_set(features_register, words))
 
-    @classmethod
-    def of(cls, memory: MemorySize) -> RegisterNumbers:
-        """The numbering of a memory's registers."""
-        first = np.concatenate([[0], np.cumsum(memory)])
-        return cls(first, int(first[-1]))
+    def back_over(number: Array, needed: Array, live: Array) -> tuple[Array, Array]:
+        """Needs before a line, from those after it."""
+        line = reader.line(number)
+        out = register_set(line.out, words)
+        matters = jnp.any(needed & out != 0)
+        kept = jnp.where(line.sets_one_element, needed, needed & ~out)
+        reads = (register_set(line.in1, words) | register_set(line.in2, words)) & real
+        return jnp.where(matters, kept | reads, needed), put(live, number, matters)
+
+    predict_start, predict_count = reader.span(program, PREDICT)
+    learn_start, learn_count = reader.span(program, LEARN)
+    one = np.uint32(1)
+
+    def around(carry):
+        """Once through Learn and Predict, backward, in one loop: nested ones compile to more and slower code."""
+        carried, _, live = carry
+
+        def after_predict(needed):
+            return (needed & given) | carried | register_set(PREDICTION_REGISTER, words)
+
+        def visit(index, carry):
+            needed, live = carry
+            needed = jnp.where(index == learn_count, after_predict(needed), needed)
+            back = jnp.where(
+                index < learn_count, learn_start + learn_count, predict_start + predict_count + learn_count
+            )
+            return back_over(back - index - one, needed, live)
+
+        needed, live = lax.fori_loop(jnp.uint32(0), learn_count + predict_count, visit, (carried, live))
+        needed = jnp.where(predict_count == 0, after_predict(needed), needed) & given
+        return needed, jnp.any(needed != carried), live
+
+    start = jnp.zeros(words, jnp.uint32), jnp.bool_(True), scratch.live
+    carried, _, live = lax.while_loop(lambda carry: carry[1], around, start)
+    setup_start, setup_count = reader.span(program, SETUP)
+    setup_end = setup_start + setup_count
+
+    def visit_setup(index, carry):
+        return back_over(setup_end - index - one, *carry)
+
+    read_first, live = lax.fori_loop(jnp.uint32(0), setup_count, visit_setup, (carried, live))
+
+    def collect(index, carry):
+        order, place, setup_end, predict_end = carry
+        number = setup_start + index
+        order = put(order, place, number)
+        place += at(live, number).astype(jnp.uint32)
+        return (
+            order,
+            place,
+            jnp.where(number < predict_start, place, setup_end),
+            jnp.where(number < learn_start, place, predict_end),
+        )
+
+    zero = jnp.uint32(0)
+    carry = lax.fori_loop(zero, reader.word(NUM_LINES), collect, (scratch.order, zero, zero, zero))
+    order, place, setup_end, predict_end = carry
+    ends = jnp.stack([setup_end, predict_end, place])
+    return Liveness(Scratch(live, order), ends, read_first)
 
 
-def find_live(population: Population, memory: MemorySize) -> Liveness:
+@functools.lru_cache(maxsize=32)
+def _finder(layout: PackedLayout):
+    """The jitted function from packed programs, op table and the number of v0 to marks."""
+
+    def find(words, table, features_register):
+        reader = Reader(layout, words, table)
+
+        def visit(program, scratch):
+            return mark_live(reader, program, scratch, features_register).scratch
+
+        return lax.fori_loop(jnp.uint32(0), words[NUM_PROGRAMS], visit, Scratch.of(layout)).live
+
+    return jax.jit(find)
+
+
+def find_live(population: Population, memory: MemorySize) -> np.ndarray:
     """Finds the live instructions of every program.
 
     Args:
       population: P programs of L lines, with addresses within the memory.
       memory: the addresses there are.
+
+    Returns:
+      bool [P, L].
     """
-    size, num_lines = population.code.shape[:2]
+    num_lines = population.code.shape[1]
+    layout = PackedLayout.fitting(num_lines, 0, memory)
     numbers = RegisterNumbers.of(memory)
-    lines = population.code.transpose(2, 1, 0).astype(np.intp, order="C")
-    registers = _registers(lines, numbers)
-    reads, writes, keeps = _masks(lines[OP], registers, numbers)
-    num_words = reads.shape[1]
-    live = np.zeros((num_lines, size), bool)
-    s0, s1, v0 = (_bit(number, num_words) for number in (0, 1, numbers.first[1]))
-    given = ~(s0 | v0)  # the machine sets s0 and v0 before Predict and before Learn
-    setup, predict, learn = (
-        range(start, start + lines) for start, lines in zip(population.starts, population.capacity)
-    )
+    finder = _finder(layout)
+    table = op_table_words(memory)
+    live = np.zeros(population.code.shape[:2], bool)
 
-    def backward(lines: range, after: np.ndarray) -> np.ndarray:
-        for line in reversed(lines):
-            matters = (after & writes[line]).any(axis=0) if num_words > 1 else (after & writes[line])[0] != 0
-            live[line] = matters
-            after = np.where(matters, (after & keeps[line]) | reads[line], after)
-        return after
+    def run(programs: slice) -> None:
+        with on_cpu():
+            marks = np.asarray(finder(pack(population, programs, memory, layout), table, np.uint32(numbers.first[1])))
+        count = programs.stop - programs.start
+        live[programs] = marks[: count * num_lines].reshape(count, num_lines)
 
-    before_predict = np.zeros((num_words, size), np.uint64)
-    while True:
-        carried = before_predict & given
-        before_learn = backward(learn, carried) & given
-        before = backward(predict, s1 | before_learn | carried)
-        if np.array_equal(before, before_predict):
-            break
-        before_predict = before
-    at_start = backward(setup, before_predict & given)
-    by_program = registers.transpose(2, 1, 0).astype(np.int16, order="C")
-    return Liveness(np.ascontiguousarray(live.T), _unpack(at_start, numbers.total), by_program)
-
-
-def _registers(lines: np.ndarray, numbers: RegisterNumbers) -> np.ndarray:
-    """Registers that instructions name, [3, L, P], from their code [4, L, P]."""
-    kinds = op_columns().kinds
-    registers = np.empty((3, *lines.shape[1:]), np.intp)
-    for index, column in enumerate(_COLUMNS):
-        registers[index] = numbers.first[kinds[column]][lines[OP]]
-        registers[index] += lines[column]
-    # `first` of no operand is R; whatever stands in its column does not matter.
-    return np.minimum(registers, numbers.total, out=registers)
-
-
-def _masks(
-    op: np.ndarray, registers: np.ndarray, numbers: RegisterNumbers
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Per line: registers read, register written, registers kept; uint64 [L, words, P]."""
-    num_words = max(1, -(-numbers.total // 64))
-    bits = np.zeros((num_words, numbers.total + 1), np.uint64)
-    for number in range(numbers.total):
-        bits[number // 64, number] = np.uint64(1) << np.uint64(number % 64)
-    in1, in2, out = (bits[:, registers[index]].transpose(1, 0, 2) for index in range(3))
-    partial = (op_columns().num_indices > 0)[op][:, None, :]
-    return in1 | in2 | np.where(partial, out, 0), out, ~np.where(partial, 0, out)
-
-
-def _bit(number: int, num_words: int) -> np.ndarray:
-    word = np.zeros((num_words, 1), np.uint64)
-    word[number // 64] = np.uint64(1) << np.uint64(number % 64)
-    return word
-
-
-def _unpack(words: np.ndarray, count: int) -> np.ndarray:
-    """uint64 [words, P] to bool [P, count]."""
-    octets = np.ascontiguousarray(words.T).astype("<u8").view(np.uint8)
-    return np.unpackbits(octets, axis=1, count=count, bitorder="little").astype(bool)
+    run_jobs(run, layout.batches(population, MAX_PROGRAMS), available_cores())
+    return live & population.occupied()
 
 
 def simplify(program: Program, memory: MemorySize | None = None) -> Program:
@@ -145,7 +214,7 @@ def simplify(program: Program, memory: MemorySize | None = None) -> Program:
       memory: its memory; by default as many addresses as it uses.
     """
     population = Population.from_programs([program])
-    live = find_live(population, memory or smallest_memory(population)).live[0]
+    live = find_live(population, memory or smallest_memory(population))[0]
     functions = population.functions[live]
     lengths = tuple(int((functions == function).sum()) for function in range(3))
     return Program(population.code[0][live], population.constants[0][live], lengths)  # type: ignore[arg-type]
@@ -156,81 +225,8 @@ def smallest_memory(population: Population) -> MemorySize:
     kinds = op_columns().kinds
     op = population.code[..., OP]
     used = [2, 1, 0]
-    for column in _COLUMNS:
+    for column in (IN1, IN2, OUT):
         for kind in range(NO_KIND):
             addresses = population.code[..., column][kinds[column][op] == kind]
             used[kind] = max(used[kind], int(addresses.max(initial=-1)) + 1)
     return MemorySize(*used)
-
-
-def structural_keys(population: Population, liveness: Liveness, memory: MemorySize) -> np.ndarray:
-    """A 64-bit key for each program: equal for programs that are equal but for names.
-
-    Dead instructions do not count, registers are named by where they occur first,
-    and all registers that nothing writes are one, since they hold zero. Programs
-    with live random ops keep their names, as what they draw depends on those.
-
-    Args:
-      population: P programs of L lines.
-      liveness: from `find_live`.
-      memory: the addresses there are.
-
-    Returns:
-      uint64 [P].
-    """
-    numbers = RegisterNumbers.of(memory)
-    size, num_lines = liveness.live.shape
-    columns = op_columns()
-    flat = np.flatnonzero(liveness.live)
-    program, line = np.divmod(flat, num_lines)
-    op = population.code.reshape(-1, 4)[flat, OP]
-    counts = np.bincount(program, minlength=size)
-    ends = np.cumsum(counts)
-    rank = np.arange(len(flat)) - (ends - counts)[program]
-
-    # Names by first place, of registers that something writes; others hold zero.
-    registers = np.take(liveness.registers.reshape(-1, 3), flat, axis=0)
-    slots = (program * (numbers.total + 1))[:, None] + registers
-    first_place = np.zeros(size * (numbers.total + 1), np.int16)
-    places = np.arange(_FIRST_NAME, _FIRST_NAME + 3 * num_lines, dtype=np.int16).reshape(-1, 3)[rank]
-    first_place[slots.ravel()[::-1]] = places.ravel()[::-1]
-    written = np.zeros(size * (numbers.total + 1), bool)
-    written[slots[:, 2]] = True
-    first_place[~written] = _NAME_OF_ZERO
-    # s0, s1, v0 and "no operand" have names of their own.
-    fixed = [0, 1, int(numbers.first[1]), numbers.total]
-    first_place.reshape(size, -1)[:, fixed] = np.arange(1, 5)
-    names = first_place[slots]
-    draws = columns.draws[op]
-    if draws.any():
-        random_programs = np.zeros(size, bool)
-        random_programs[program[draws]] = True
-        names = np.where(random_programs[program][:, None], _FIRST_NAME + registers, names)
-
-    words = np.empty((len(flat), 4), np.uint16)
-    words[:, 0] = op
-    words[:, 1:] = names
-    salts = _mix(np.arange(1, 3 * num_lines + 1, dtype=np.uint64))
-    hashes = _mix(words.view(np.uint64)[:, 0] ^ salts[rank * 3 + population.functions[line]])
-    num_constants = columns.num_constants[op]
-    for index in range(ops.MAX_CONSTANTS):
-        having = np.flatnonzero(num_constants > index)
-        bits = population.constants.reshape(-1, ops.MAX_CONSTANTS)[flat[having], index].view(np.uint64)
-        hashes[having] = _mix(_fold(hashes[having], bits))
-    sums = np.concatenate([[np.uint64(0)], np.cumsum(hashes)])
-    return _mix(_fold(sums[ends] - sums[ends - counts], counts))
-
-
-_NAME_OF_ZERO = 0
-_FIRST_NAME = 8
-
-
-def _fold(hashes: np.ndarray, values: np.ndarray) -> np.ndarray:
-    return hashes * np.uint64(0x9E3779B97F4A7C15) ^ values.astype(np.uint64)
-
-
-def _mix(x: np.ndarray) -> np.ndarray:
-    """A bijection of uint64 that spreads every input bit over all output bits."""
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))

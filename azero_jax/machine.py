@@ -13,8 +13,6 @@ rows that one control step writes lying next to each other.
 
 from __future__ import annotations
 
-import dataclasses
-import enum
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -24,117 +22,26 @@ import numpy as np
 from jax import lax
 
 from azero_jax import draws, lane_forms, ops
-from azero_jax.program import MemorySize
-
-# One instruction is WORD_SIZE unsigned 32-bit numbers: the opcode, the first rows
-# of both operands and of the output, and two constants (one number each in float32,
-# two in float64). Control steps that jump hold a table of distances instead, one for
-# each ExampleKind, behind the opcode; distances backward wrap around.
-WORD_SIZE = 8
-OPCODE, OPERAND_A, OPERAND_B, OUTPUT, CONSTANTS = 0, 1, 2, 3, 4
-DRAW_KEY = OPERAND_A
-JUMP_TABLE = 1
-
-HALTED = np.uint32(0xFFFFFFFF)
-
-# The results of one program, in rows of lanes.
-RESULT_ROWS = 3
-RESULT_LOSS, RESULT_STEPS, RESULT_FINGERPRINT = range(RESULT_ROWS)
-
-
-class Control(enum.IntEnum):
-    """Control steps; their numbers are opcodes, and those of the ops follow."""
-
-    START = 0  # zero the fixed rows
-    ZERO_SCALAR = 1
-    ZERO_VECTOR = 2
-    ZERO_MATRIX = 3
-    LOAD = 4  # features in, label hidden; jump by the example's kind
-    CHECK = 5  # jump to FINISH when every task has failed
-    REVEAL = 6  # check the training error, show the label
-    NEXT = 7  # go to the next example, as LOAD
-    ACCUMULATE = 8  # add the validation error, then as NEXT
-    EPOCH = 9  # keep the best epoch's loss, jump to LOAD
-    FINISH = 10  # write the results of the program
-    HALT = 11  # the end of the code
-
-
-# Opcode of the first op of the table.
-FIRST_OP = len(Control)
-
-
-class ExampleKind(enum.IntEnum):
-    """What a schedule entry asks for; its jump target's place in the jump table.
-
-    Looking whether all tasks have failed costs more than most ops, so the schedule
-    says before which examples it is worth it.
-    """
-
-    TRAIN = 0
-    TRAIN_AFTER_CHECK = 1
-    VALID = 2
-    VALID_AFTER_CHECK = 3
-    EPOCH_END = 4
-    END = 5
-
-
-# Rows of an example in front of its features: the label, and the zero that s0
-# holds while the label is hidden.
-EXAMPLE_HEADER = 2
-
-# A schedule entry is (example << SCHEDULE_SHIFT) | kind.
-SCHEDULE_SHIFT = 3
-
-
-@dataclasses.dataclass(frozen=True)
-class Layout:
-    """Where each register lives: the first row of every address of every kind.
-
-    Rows that one control step writes are neighbours: fingerprint, s1, best, loss,
-    steps, s0, v0, then all other registers, then the results. `steps` counts the
-    training examples seen, and is negative for a task that has failed.
-    """
-
-    memory: MemorySize
-    features_size: int
-
-    FINGERPRINT = 0
-    PREDICTION = 1
-    BEST = 2
-    LOSS = 3
-    STEPS = 4
-    LABEL = 5
-    FEATURES = 6
-
-    @property
-    def first_free(self) -> int:
-        """The row behind the fixed ones."""
-        return self.FEATURES + self.features_size
-
-    def size(self, kind: str) -> int:
-        """Rows of one register of a kind."""
-        return self.features_size ** {"s": 0, "v": 1, "m": 2}[kind]
-
-    def rows(self, kind: str) -> np.ndarray:
-        """First row of each address of a kind, int64 [addresses]."""
-        scalars, vectors, matrices = self.memory
-        first_vector = self.first_free + max(scalars - 2, 0)
-        first_matrix = first_vector + max(vectors - 1, 0) * self.features_size
-        if kind == "s":
-            return np.array([self.LABEL, self.PREDICTION, *range(self.first_free, first_vector)][:scalars])
-        if kind == "v":
-            return np.array([self.FEATURES, *range(first_vector, first_matrix, self.features_size)][:vectors])
-        return first_matrix + np.arange(matrices) * self.features_size**2
-
-    @property
-    def first_result(self) -> int:
-        """The row where results begin."""
-        return int(
-            self.rows("m")[0] if self.memory.matrices else self._end_of_vectors()
-        ) + self.memory.matrices * self.size("m")
-
-    def _end_of_vectors(self) -> int:
-        return self.first_free + max(self.memory.scalars - 2, 0) + max(self.memory.vectors - 1, 0) * self.features_size
+from azero_jax.assembler import assemble
+from azero_jax.instructions import (
+    CONSTANTS,
+    DRAW_KEY,
+    EXAMPLE_HEADER,
+    HALTED,
+    IN_PLACE_OPS,
+    JUMP_TABLE,
+    OPCODE,
+    OPERAND_A,
+    OPERAND_B,
+    OUTPUT,
+    RESULT_ROWS,
+    SCHEDULE_SHIFT,
+    WORD_SIZE,
+    Control,
+    Layout,
+    Words,
+)
+from azero_jax.packed import MAX_PROGRAMS, PackedLayout, Reader, at, op_table_words
 
 
 class State(NamedTuple):
@@ -151,36 +58,6 @@ class State(NamedTuple):
     memory: jax.Array
 
 
-@dataclasses.dataclass(frozen=True)
-class Words:
-    """The layout of the unsigned numbers that a machine reads: code, schedule, task numbers.
-
-    Attributes:
-      instructions: instructions that there is room for, WORD_SIZE numbers each.
-      positions: entries of the schedule.
-      lanes: D; the tasks' numbers follow the schedule.
-    """
-
-    instructions: int
-    positions: int
-    lanes: int
-
-    @property
-    def first_position(self) -> int:
-        """Where the schedule begins."""
-        return self.instructions * WORD_SIZE
-
-    @property
-    def first_task(self) -> int:
-        """Where the numbers of the tasks begin."""
-        return self.first_position + self.positions
-
-    @property
-    def size(self) -> int:
-        """All numbers."""
-        return self.first_task + self.lanes
-
-
 class MachineConfig(NamedTuple):
     """Everything that is compiled into a machine.
 
@@ -190,9 +67,9 @@ class MachineConfig(NamedTuple):
       max_abs_error: a larger error on any example stops a task.
       dtype: "float32" or "float64".
       lanes: D, tasks that run side by side.
-      max_results: programs of one call.
       fingerprint: whether errors are hashed, for functional equivalence.
       op_table: the ops known.
+      packed: the form in which programs come.
       words: where code, schedule and task numbers are.
     """
 
@@ -201,9 +78,9 @@ class MachineConfig(NamedTuple):
     max_abs_error: float
     dtype: str
     lanes: int
-    max_results: int
     fingerprint: bool
     op_table: tuple[ops.Op, ...]
+    packed: PackedLayout
     words: Words
 
 
@@ -220,26 +97,50 @@ class _Operands(NamedTuple):
 
 
 def build(config: MachineConfig) -> Callable[..., jax.Array]:
+    """Makes the function that runs packed programs.
+
+    Returns:
+      A function of (words, examples) that returns the results of up to MAX_PROGRAMS
+      programs, [MAX_PROGRAMS, RESULT_ROWS, D]; to be jitted. `words` holds the packed
+      programs, the schedule, the numbers of the tasks and the seed, uint32; `examples`
+      [rows, D] the examples.
+    """
+    run_code = build_interpreter(config)
+    table = op_table_words(config.layout.memory)
+    layout, packed = config.words, config.packed
+
+    def run(words, examples):
+        reader = Reader(packed, words, jnp.asarray(table))
+        # The barrier keeps XLA from making one loop of both, which tests every element: 400 us.
+        code = lax.optimization_barrier(jnp.zeros(layout.size, jnp.uint32))
+        extra = words[packed.size : packed.size + layout.positions + layout.lanes]
+        code = lax.dynamic_update_slice(code, extra, (np.uint32(layout.first_position),))
+        return run_code(assemble(reader, code, config.layout, at(words, words.shape[0] - 1)), examples)
+
+    return run
+
+
+def build_interpreter(config: MachineConfig) -> Callable[..., jax.Array]:
     """Makes the function that runs code.
 
     Returns:
-      A function of (words uint32 [words.size], examples [rows, D]) that returns
-      [max_results, RESULT_ROWS, D]; to be jitted.
+      A function of (code, examples) that returns what the function of `build` does;
+      `code` holds instructions, the schedule and the numbers of the tasks, as `Words`.
     """
     branches = _control_branches(config) + [_op_branch(config, op) for op in config.op_table]
+    branches += [_op_branch(config, ops.op_named(name), in_place=True) for name in IN_PLACE_OPS]
 
     def step(state: State, operands: _Operands) -> State:
         opcode = _field(operands, state.program_counter, np.uint32(OPCODE)).astype(jnp.int32)
         return lax.switch(opcode, branches, state, operands)
 
-    def run(words, examples):
-        operands = _Operands(words, examples)
+    def run(code, examples):
+        operands = _Operands(code, examples)
         first_result = config.layout.first_result
-        rows = first_result + config.max_results * RESULT_ROWS
-        memory = jnp.zeros((rows, config.lanes), config.dtype)
+        memory = jnp.zeros((first_result + MAX_PROGRAMS * RESULT_ROWS, config.lanes), config.dtype)
         state = State(jnp.uint32(0), jnp.uint32(0), memory)
         state = lax.while_loop(lambda s: s.program_counter != HALTED, lambda s: step(s, operands), state)
-        return state.memory[first_result:].reshape(config.max_results, RESULT_ROWS, config.lanes)
+        return state.memory[first_result:].reshape(MAX_PROGRAMS, RESULT_ROWS, config.lanes)
 
     return run
 
@@ -263,7 +164,7 @@ def _write(state: State, row, value) -> State:
     return State(state.program_counter + np.uint32(1), state.position, memory)
 
 
-def _op_branch(config: MachineConfig, op: ops.Op):
+def _op_branch(config: MachineConfig, op: ops.Op, in_place: bool = False):
     layout, lanes, features_size = config.layout, config.lanes, config.layout.features_size
     if not op.output or not all(layout.memory.of(kind) for kind in op.inputs + op.output):
         # The no-op, and ops that no program of this memory can hold.
@@ -277,8 +178,8 @@ def _op_branch(config: MachineConfig, op: ops.Op):
         rows = layout.size(op.output)
         if op.function is not None:
             inputs = [
-                _read(state.memory, word[OPERAND_A + i], layout.size(kind)).reshape(value_shape(kind))
-                for i, kind in enumerate(op.inputs)
+                _read(state.memory, word[place], layout.size(kind)).reshape(value_shape(kind))
+                for place, kind in zip((OUTPUT if in_place else OPERAND_A, OPERAND_B), op.inputs)
             ]
             value = lane_forms.apply(op, inputs, features_size)
         else:

@@ -12,6 +12,7 @@ An op's function works on one task's values: a scalar has shape `()`, a vector
 from __future__ import annotations
 
 import dataclasses
+import enum
 import re
 from collections.abc import Callable, Sequence
 from typing import Literal
@@ -29,6 +30,30 @@ MAX_INPUTS = 2
 MAX_CONSTANTS = 3
 
 
+class Law(enum.IntFlag):
+    """A law of arithmetic that an op obeys, for finite operands; each is exact but for the sign of zero."""
+
+    COMMUTATIVE = enum.auto()  # f(a, b) = f(b, a)
+    ZERO = enum.auto()  # f() = 0
+    ZERO_IF_FIRST_ZERO = enum.auto()  # f(0, b) = 0
+    ZERO_IF_SECOND_ZERO = enum.auto()  # f(a, 0) = 0
+    ZERO_IF_EQUAL = enum.auto()  # f(a, a) = 0
+    FIRST_IF_SECOND_ZERO = enum.auto()  # f(a, 0) = a
+    SECOND_IF_FIRST_ZERO = enum.auto()  # f(0, b) = b
+    FIRST_IF_EQUAL = enum.auto()  # f(a, a) = a
+    NOT_ALWAYS_FINITE = enum.auto()  # f(a, b) is infinite or NaN for some a and b, not only very large ones
+
+
+_SUM = Law.COMMUTATIVE | Law.FIRST_IF_SECOND_ZERO | Law.SECOND_IF_FIRST_ZERO
+_DIFFERENCE = Law.FIRST_IF_SECOND_ZERO | Law.ZERO_IF_EQUAL
+_BILINEAR = Law.ZERO_IF_FIRST_ZERO | Law.ZERO_IF_SECOND_ZERO
+_PRODUCT = _BILINEAR | Law.COMMUTATIVE
+_CHOICE = Law.COMMUTATIVE | Law.FIRST_IF_EQUAL
+_KEEPS_ZERO = Law.ZERO_IF_FIRST_ZERO
+_ROOT = _KEEPS_ZERO | Law.NOT_ALWAYS_FINITE  # rounding can make a variance negative
+_NONE = Law(0)
+
+
 @dataclasses.dataclass(frozen=True)
 class Op:
     """One row of the op table.
@@ -44,6 +69,7 @@ class Op:
       function: maps one task's input values to its output value; None where the
         op writes constants or random numbers.
       draws: the distribution of a random op, else None.
+      laws: laws that it obeys, for recognising equal programs.
     """
 
     id: int
@@ -54,6 +80,7 @@ class Op:
     constants: tuple[ConstantKind, ...] = ()
     function: Callable[..., jax.Array] | None = None
     draws: Literal["uniform", "gaussian"] | None = None
+    laws: Law = _NONE
 
     @property
     def writes_one_element(self) -> bool:
@@ -101,47 +128,48 @@ def _square(vector):
     return (vector.shape[0], vector.shape[0])
 
 
-# (name, inputs, output, form, function). No operand tells SCALAR_BROADCAST how
+# (name, inputs, output, form, function, laws). No operand tells SCALAR_BROADCAST how
 # large F is, so `apply` broadcasts what it returns.
 _DETERMINISTIC = (
-    ("NO_OP", "", "", "NoOp()", None),
-    ("SCALAR_SUM", "ss", "s", "s{o} = s{a} + s{b}", jnp.add),
-    ("SCALAR_DIFF", "ss", "s", "s{o} = s{a} - s{b}", jnp.subtract),
-    ("SCALAR_PRODUCT", "ss", "s", "s{o} = s{a} * s{b}", jnp.multiply),
-    ("SCALAR_DIVISION", "ss", "s", "s{o} = s{a} / s{b}", jnp.divide),
-    ("SCALAR_ABS", "s", "s", "s{o} = abs(s{a})", jnp.abs),
-    ("SCALAR_RECIPROCAL", "s", "s", "s{o} = 1 / s{a}", lambda x: 1 / x),
-    ("SCALAR_SIN", "s", "s", "s{o} = sin(s{a})", jnp.sin),
-    ("SCALAR_COS", "s", "s", "s{o} = cos(s{a})", jnp.cos),
-    ("SCALAR_TAN", "s", "s", "s{o} = tan(s{a})", jnp.tan),
-    ("SCALAR_ARCSIN", "s", "s", "s{o} = arcsin(s{a})", jnp.arcsin),
-    ("SCALAR_ARCCOS", "s", "s", "s{o} = arccos(s{a})", jnp.arccos),
-    ("SCALAR_ARCTAN", "s", "s", "s{o} = arctan(s{a})", jnp.arctan),
-    ("SCALAR_EXP", "s", "s", "s{o} = exp(s{a})", jnp.exp),
-    ("SCALAR_LOG", "s", "s", "s{o} = log(s{a})", jnp.log),
-    ("SCALAR_HEAVISIDE", "s", "s", "s{o} = heaviside(s{a}, 1.0)", _scalar_heaviside),
-    ("VECTOR_HEAVISIDE", "v", "v", "v{o} = heaviside(v{a}, 1.0)", _heaviside),
-    ("MATRIX_HEAVISIDE", "m", "m", "m{o} = heaviside(m{a}, 1.0)", _heaviside),
-    ("SCALAR_VECTOR_PRODUCT", "sv", "v", "v{o} = s{a} * v{b}", jnp.multiply),
-    ("SCALAR_BROADCAST", "s", "v", "v{o} = bcast(s{a})", lambda x: x),
-    ("VECTOR_RECIPROCAL", "v", "v", "v{o} = 1 / v{a}", lambda x: 1 / x),
-    ("VECTOR_NORM", "v", "s", "s{o} = norm(v{a})", _norm),
-    ("VECTOR_ABS", "v", "v", "v{o} = abs(v{a})", jnp.abs),
-    ("VECTOR_SUM", "vv", "v", "v{o} = v{a} + v{b}", jnp.add),
-    ("VECTOR_DIFF", "vv", "v", "v{o} = v{a} - v{b}", jnp.subtract),
-    ("VECTOR_PRODUCT", "vv", "v", "v{o} = v{a} * v{b}", jnp.multiply),
-    ("VECTOR_DIVISION", "vv", "v", "v{o} = v{a} / v{b}", jnp.divide),
-    ("VECTOR_INNER_PRODUCT", "vv", "s", "s{o} = dot(v{a}, v{b})", jnp.dot),
-    ("VECTOR_OUTER_PRODUCT", "vv", "m", "m{o} = outer(v{a}, v{b})", jnp.outer),
-    ("SCALAR_MATRIX_PRODUCT", "sm", "m", "m{o} = s{a} * m{b}", jnp.multiply),
-    ("MATRIX_RECIPROCAL", "m", "m", "m{o} = 1 / m{a}", lambda x: 1 / x),
-    ("MATRIX_VECTOR_PRODUCT", "mv", "v", "v{o} = dot(m{a}, v{b})", jnp.dot),
+    ("NO_OP", "", "", "NoOp()", None, _NONE),
+    ("SCALAR_SUM", "ss", "s", "s{o} = s{a} + s{b}", jnp.add, _SUM),
+    ("SCALAR_DIFF", "ss", "s", "s{o} = s{a} - s{b}", jnp.subtract, _DIFFERENCE),
+    ("SCALAR_PRODUCT", "ss", "s", "s{o} = s{a} * s{b}", jnp.multiply, _PRODUCT),
+    ("SCALAR_DIVISION", "ss", "s", "s{o} = s{a} / s{b}", jnp.divide, Law.NOT_ALWAYS_FINITE),
+    ("SCALAR_ABS", "s", "s", "s{o} = abs(s{a})", jnp.abs, _KEEPS_ZERO),
+    ("SCALAR_RECIPROCAL", "s", "s", "s{o} = 1 / s{a}", lambda x: 1 / x, Law.NOT_ALWAYS_FINITE),
+    ("SCALAR_SIN", "s", "s", "s{o} = sin(s{a})", jnp.sin, _KEEPS_ZERO),
+    ("SCALAR_COS", "s", "s", "s{o} = cos(s{a})", jnp.cos, _NONE),
+    ("SCALAR_TAN", "s", "s", "s{o} = tan(s{a})", jnp.tan, _KEEPS_ZERO),
+    ("SCALAR_ARCSIN", "s", "s", "s{o} = arcsin(s{a})", jnp.arcsin, _ROOT),
+    ("SCALAR_ARCCOS", "s", "s", "s{o} = arccos(s{a})", jnp.arccos, Law.NOT_ALWAYS_FINITE),
+    ("SCALAR_ARCTAN", "s", "s", "s{o} = arctan(s{a})", jnp.arctan, _KEEPS_ZERO),
+    ("SCALAR_EXP", "s", "s", "s{o} = exp(s{a})", jnp.exp, _NONE),
+    ("SCALAR_LOG", "s", "s", "s{o} = log(s{a})", jnp.log, Law.NOT_ALWAYS_FINITE),
+    ("SCALAR_HEAVISIDE", "s", "s", "s{o} = heaviside(s{a}, 1.0)", _scalar_heaviside, _NONE),
+    ("VECTOR_HEAVISIDE", "v", "v", "v{o} = heaviside(v{a}, 1.0)", _heaviside, _KEEPS_ZERO),
+    ("MATRIX_HEAVISIDE", "m", "m", "m{o} = heaviside(m{a}, 1.0)", _heaviside, _KEEPS_ZERO),
+    ("SCALAR_VECTOR_PRODUCT", "sv", "v", "v{o} = s{a} * v{b}", jnp.multiply, _BILINEAR),
+    ("SCALAR_BROADCAST", "s", "v", "v{o} = bcast(s{a})", lambda x: x, _KEEPS_ZERO),
+    ("VECTOR_RECIPROCAL", "v", "v", "v{o} = 1 / v{a}", lambda x: 1 / x, Law.NOT_ALWAYS_FINITE),
+    ("VECTOR_NORM", "v", "s", "s{o} = norm(v{a})", _norm, _KEEPS_ZERO),
+    ("VECTOR_ABS", "v", "v", "v{o} = abs(v{a})", jnp.abs, _KEEPS_ZERO),
+    ("VECTOR_SUM", "vv", "v", "v{o} = v{a} + v{b}", jnp.add, _SUM),
+    ("VECTOR_DIFF", "vv", "v", "v{o} = v{a} - v{b}", jnp.subtract, _DIFFERENCE),
+    ("VECTOR_PRODUCT", "vv", "v", "v{o} = v{a} * v{b}", jnp.multiply, _PRODUCT),
+    ("VECTOR_DIVISION", "vv", "v", "v{o} = v{a} / v{b}", jnp.divide, Law.NOT_ALWAYS_FINITE),
+    ("VECTOR_INNER_PRODUCT", "vv", "s", "s{o} = dot(v{a}, v{b})", jnp.dot, _PRODUCT),
+    ("VECTOR_OUTER_PRODUCT", "vv", "m", "m{o} = outer(v{a}, v{b})", jnp.outer, _BILINEAR),
+    ("SCALAR_MATRIX_PRODUCT", "sm", "m", "m{o} = s{a} * m{b}", jnp.multiply, _BILINEAR),
+    ("MATRIX_RECIPROCAL", "m", "m", "m{o} = 1 / m{a}", lambda x: 1 / x, Law.NOT_ALWAYS_FINITE),
+    ("MATRIX_VECTOR_PRODUCT", "mv", "v", "v{o} = dot(m{a}, v{b})", jnp.dot, _BILINEAR),
     (
         "VECTOR_COLUMN_BROADCAST",
         "v",
         "m",
         "m{o} = bcast(v{a}, axis=0)",
         lambda v: jnp.broadcast_to(v[:, None], _square(v)),
+        _KEEPS_ZERO,
     ),
     (
         "VECTOR_ROW_BROADCAST",
@@ -149,29 +177,30 @@ _DETERMINISTIC = (
         "m",
         "m{o} = bcast(v{a}, axis=1)",
         lambda v: jnp.broadcast_to(v[None, :], _square(v)),
+        _KEEPS_ZERO,
     ),
-    ("MATRIX_NORM", "m", "s", "s{o} = norm(m{a})", _norm),
-    ("MATRIX_COLUMN_NORM", "m", "v", "v{o} = norm(m{a}, axis=0)", lambda m: _norm(m, axis=0)),
-    ("MATRIX_ROW_NORM", "m", "v", "v{o} = norm(m{a}, axis=1)", lambda m: _norm(m, axis=1)),
-    ("MATRIX_TRANSPOSE", "m", "m", "m{o} = transpose(m{a})", jnp.transpose),
-    ("MATRIX_ABS", "m", "m", "m{o} = abs(m{a})", jnp.abs),
-    ("MATRIX_SUM", "mm", "m", "m{o} = m{a} + m{b}", jnp.add),
-    ("MATRIX_DIFF", "mm", "m", "m{o} = m{a} - m{b}", jnp.subtract),
-    ("MATRIX_PRODUCT", "mm", "m", "m{o} = m{a} * m{b}", jnp.multiply),
-    ("MATRIX_DIVISION", "mm", "m", "m{o} = m{a} / m{b}", jnp.divide),
-    ("MATRIX_MATRIX_PRODUCT", "mm", "m", "m{o} = matmul(m{a}, m{b})", jnp.matmul),
-    ("SCALAR_MIN", "ss", "s", "s{o} = minimum(s{a}, s{b})", _minimum),
-    ("VECTOR_MIN", "vv", "v", "v{o} = minimum(v{a}, v{b})", _minimum),
-    ("MATRIX_MIN", "mm", "m", "m{o} = minimum(m{a}, m{b})", _matrix_minimum),
-    ("SCALAR_MAX", "ss", "s", "s{o} = maximum(s{a}, s{b})", _maximum),
-    ("VECTOR_MAX", "vv", "v", "v{o} = maximum(v{a}, v{b})", _maximum),
-    ("MATRIX_MAX", "mm", "m", "m{o} = maximum(m{a}, m{b})", _matrix_maximum),
-    ("VECTOR_MEAN", "v", "s", "s{o} = mean(v{a})", jnp.mean),
-    ("MATRIX_MEAN", "m", "s", "s{o} = mean(m{a})", jnp.mean),
-    ("MATRIX_ROW_MEAN", "m", "v", "v{o} = mean(m{a}, axis=1)", lambda m: jnp.mean(m, axis=1)),
-    ("MATRIX_ROW_ST_DEV", "m", "v", "v{o} = std(m{a}, axis=1)", lambda m: _standard_deviation(m, axis=1)),
-    ("VECTOR_ST_DEV", "v", "s", "s{o} = std(v{a})", _standard_deviation),
-    ("MATRIX_ST_DEV", "m", "s", "s{o} = std(m{a})", _standard_deviation),
+    ("MATRIX_NORM", "m", "s", "s{o} = norm(m{a})", _norm, _KEEPS_ZERO),
+    ("MATRIX_COLUMN_NORM", "m", "v", "v{o} = norm(m{a}, axis=0)", lambda m: _norm(m, axis=0), _KEEPS_ZERO),
+    ("MATRIX_ROW_NORM", "m", "v", "v{o} = norm(m{a}, axis=1)", lambda m: _norm(m, axis=1), _KEEPS_ZERO),
+    ("MATRIX_TRANSPOSE", "m", "m", "m{o} = transpose(m{a})", jnp.transpose, _KEEPS_ZERO),
+    ("MATRIX_ABS", "m", "m", "m{o} = abs(m{a})", jnp.abs, _KEEPS_ZERO),
+    ("MATRIX_SUM", "mm", "m", "m{o} = m{a} + m{b}", jnp.add, _SUM),
+    ("MATRIX_DIFF", "mm", "m", "m{o} = m{a} - m{b}", jnp.subtract, _DIFFERENCE),
+    ("MATRIX_PRODUCT", "mm", "m", "m{o} = m{a} * m{b}", jnp.multiply, _PRODUCT),
+    ("MATRIX_DIVISION", "mm", "m", "m{o} = m{a} / m{b}", jnp.divide, Law.NOT_ALWAYS_FINITE),
+    ("MATRIX_MATRIX_PRODUCT", "mm", "m", "m{o} = matmul(m{a}, m{b})", jnp.matmul, _BILINEAR),
+    ("SCALAR_MIN", "ss", "s", "s{o} = minimum(s{a}, s{b})", _minimum, _CHOICE),
+    ("VECTOR_MIN", "vv", "v", "v{o} = minimum(v{a}, v{b})", _minimum, _CHOICE),
+    ("MATRIX_MIN", "mm", "m", "m{o} = minimum(m{a}, m{b})", _matrix_minimum, _CHOICE),
+    ("SCALAR_MAX", "ss", "s", "s{o} = maximum(s{a}, s{b})", _maximum, _CHOICE),
+    ("VECTOR_MAX", "vv", "v", "v{o} = maximum(v{a}, v{b})", _maximum, _CHOICE),
+    ("MATRIX_MAX", "mm", "m", "m{o} = maximum(m{a}, m{b})", _matrix_maximum, _CHOICE),
+    ("VECTOR_MEAN", "v", "s", "s{o} = mean(v{a})", jnp.mean, _KEEPS_ZERO),
+    ("MATRIX_MEAN", "m", "s", "s{o} = mean(m{a})", jnp.mean, _KEEPS_ZERO),
+    ("MATRIX_ROW_MEAN", "m", "v", "v{o} = mean(m{a}, axis=1)", lambda m: jnp.mean(m, axis=1), _KEEPS_ZERO),
+    ("MATRIX_ROW_ST_DEV", "m", "v", "v{o} = std(m{a}, axis=1)", lambda m: _standard_deviation(m, axis=1), _ROOT),
+    ("VECTOR_ST_DEV", "v", "s", "s{o} = std(v{a})", _standard_deviation, _ROOT),
+    ("MATRIX_ST_DEV", "m", "s", "s{o} = std(m{a})", _standard_deviation, _ROOT),
 )
 
 # (name, output, form, constants, draws).
@@ -190,8 +219,8 @@ _CONSTANT_AND_RANDOM: tuple[tuple, ...] = (
 
 def _build_table() -> list[Op]:
     table = [
-        Op(id=i, name=name, inputs=inputs, output=output, form=form, function=function)
-        for i, (name, inputs, output, form, function) in enumerate(_DETERMINISTIC)
+        Op(id=i, name=name, inputs=inputs, output=output, form=form, function=function, laws=laws)
+        for i, (name, inputs, output, form, function, laws) in enumerate(_DETERMINISTIC)
     ]
     for name, output, form, constants, draws in _CONSTANT_AND_RANDOM:
         table.append(Op(len(table), name, "", output, form, constants, None, draws))

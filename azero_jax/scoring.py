@@ -1,7 +1,8 @@
 """From a population to one number per program, running as few programs as possible.
 
-Equal structure is looked up first; what is left runs on a few examples, and only
-programs that behave like none seen before run in full.
+Programs that are equal by algebra to one that was scored are looked up first; what is
+left runs on a few examples, and only programs that behave like none seen before run in
+full.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import dataclasses
 
 import numpy as np
 
+from azero_jax.equivalence import algebraic_keys
 from azero_jax.evaluator import Evaluator
 from azero_jax.fec import FitnessCache
 from azero_jax.program import Population
@@ -30,7 +32,7 @@ class EquivalenceSettings:
 
     Attributes:
       num_train_examples, num_valid_examples: examples of a probe; without any,
-        only structure is compared.
+        only algebra is compared.
       cache_size: entries kept, of each cache.
       forget_every: hits after which an entry is dropped; 0 never.
     """
@@ -52,13 +54,13 @@ class Counters:
 
     Attributes:
       train_steps: training examples seen, over all tasks, probes included.
-      structural_hits: programs whose structure was known, in the cache or the batch.
+      algebraic_hits: programs whose algebraic key was known, from the cache or the batch.
       equivalence_hits: other programs whose behaviour was known.
       evaluations: programs that ran in full.
     """
 
     train_steps: int = 0
-    structural_hits: int = 0
+    algebraic_hits: int = 0
     equivalence_hits: int = 0
     evaluations: int = 0
 
@@ -83,42 +85,51 @@ class Scorer:
         self.evaluator = evaluator
         self.combination = combination
         self.equivalence = equivalence
-        self.structures = FitnessCache(equivalence.cache_size)
+        self.expressions = FitnessCache(equivalence.cache_size)
         self.behaviours = FitnessCache(equivalence.cache_size, equivalence.forget_every)
         self.counters = Counters()
 
     def score(self, population: Population) -> np.ndarray:
         """Fitness of each program, float64 [P]."""
-        analysis = self.evaluator.analyze(population)
-        keys, first, inverse = np.unique(analysis.keys, return_index=True, return_inverse=True)
-        fitness = self.structures.lookup(keys)
+        keys, first, inverse = np.unique(self._algebraic_keys(population), return_index=True, return_inverse=True)
+        fitness = self.expressions.lookup(keys)
         unknown = np.flatnonzero(np.isnan(fitness))
-        self.counters.structural_hits += len(population) - len(unknown)
+        self.counters.algebraic_hits += len(population) - len(unknown)
         if len(unknown):
-            fitness[unknown] = self._run(self.evaluator.assemble(analysis, first[unknown]))
-            self.structures.insert(keys[unknown], fitness[unknown])
+            fitness[unknown] = self._run(population.take(first[unknown]))
+            self.expressions.insert(keys[unknown], fitness[unknown])
         return fitness[inverse]
 
-    def _run(self, assembly) -> np.ndarray:
-        """Fitness of assembled programs of different structure."""
+    def _algebraic_keys(self, population: Population) -> np.ndarray:
+        evaluator = self.evaluator
+        return algebraic_keys(
+            population,
+            evaluator.memory,
+            accuracy=evaluator.tasks.loss == "accuracy",
+            num_threads=evaluator.num_threads,
+        )
+
+    def _run(self, population: Population) -> np.ndarray:
+        """Fitness of programs, no two of them equal by algebra."""
         counters = self.counters
         if not self.equivalence.probes:
-            evaluation = self.evaluator.run(assembly)
-            counters.evaluations += len(assembly.lengths)
-            counters.train_steps += int(evaluation.train_steps.sum())
-            return combine(evaluation.fitness, self.combination)
+            return self._evaluate(population)
         fingerprints, steps = self.evaluator.probe(
-            assembly, self.equivalence.num_train_examples, self.equivalence.num_valid_examples
+            population, self.equivalence.num_train_examples, self.equivalence.num_valid_examples
         )
         counters.train_steps += int(steps.sum())
         keys, first, inverse = np.unique(fingerprints, return_index=True, return_inverse=True)
         fitness = self.behaviours.lookup(keys)
         unknown = np.flatnonzero(np.isnan(fitness))
         counters.equivalence_hits += len(fingerprints) - len(unknown)
-        counters.evaluations += len(unknown)
         if len(unknown):
-            evaluation = self.evaluator.run(assembly, first[unknown])
-            counters.train_steps += int(evaluation.train_steps.sum())
-            fitness[unknown] = combine(evaluation.fitness, self.combination)
+            fitness[unknown] = self._evaluate(population.take(first[unknown]))
             self.behaviours.insert(keys[unknown], fitness[unknown])
         return fitness[inverse]
+
+    def _evaluate(self, population: Population) -> np.ndarray:
+        """Fitness of programs that run in full."""
+        evaluation = self.evaluator.run(population)
+        self.counters.evaluations += len(population)
+        self.counters.train_steps += int(evaluation.train_steps.sum())
+        return combine(evaluation.fitness, self.combination)

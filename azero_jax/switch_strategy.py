@@ -1,32 +1,34 @@
 """How populations run on CPUs: one program after the other, tasks as lanes, a thread per core.
 
-Programs are assembled into linear code, which is handed to the machine in pieces
-of one shape, so that nothing is compiled twice. XLA runs a piece on the thread
-that calls it and releases Python's lock, so threads of one process use all cores.
+Programs are packed and handed to the machine in pieces of one shape, so that
+nothing is compiled twice.
 """
 
 from __future__ import annotations
 
-import concurrent.futures
-import contextlib
+import dataclasses
 import functools
-import os
-import threading
 from typing import NamedTuple
 
 import jax
 import numpy as np
 
-from azero_jax import ops
-from azero_jax.assembler import Assembly, assemble, link
-from azero_jax.liveness import Liveness
-from azero_jax.machine import OPCODE, RESULT_ROWS, Control, Layout, MachineConfig, Words, build
+from azero_jax import draws, ops
+from azero_jax.assembler import most_instructions
+from azero_jax.execution import precision, run_jobs
+from azero_jax.instructions import RESULT_ROWS, Layout, Words
+from azero_jax.machine import MachineConfig, build
+from azero_jax.packed import PackedLayout, pack
 from azero_jax.program import MemorySize, Population
 from azero_jax.tasks import Tasks
 
-# One call of the machine: at most so many programs and so many instructions.
-_PROGRAMS_PER_CALL = 256
-_INSTRUCTIONS_PER_CALL = 8192
+# Room for instructions: so many programs of a usual length, should all their lines be live.
+_PROGRAMS_OF_A_CALL = 64
+_USUAL_LENGTH = 50
+
+# Programs of one call: fewer leave a thread idle at the end, more pay for the call.
+_FEWEST_PROGRAMS_PER_CALL = 16
+_CALLS_PER_THREAD = 2
 
 # Two AVX registers of float32. More lanes make each dispatch cheaper per task, but
 # memory larger; odd numbers of lanes do not vectorise.
@@ -60,11 +62,9 @@ class SwitchStrategy:
     def __init__(self, tasks: Tasks, settings: RunSettings, num_threads: int):
         dtype = settings.dtype
         self.dtype = dtype
-        self._seed = settings.seed
+        self._seed_word = draws.seed_word(settings.seed)
         self._num_tasks = tasks.num_tasks
         self._num_threads = num_threads
-        self._instructions_per_call = _INSTRUCTIONS_PER_CALL
-        self._thread = threading.local()
         lanes = lanes_for(tasks.num_tasks)
         self._config = MachineConfig(
             layout=Layout(settings.memory, tasks.features_size),
@@ -72,46 +72,47 @@ class SwitchStrategy:
             max_abs_error=settings.max_abs_error,
             dtype=dtype,
             lanes=lanes,
-            max_results=_PROGRAMS_PER_CALL,
             fingerprint=False,
             op_table=ops.table(),
-            words=Words(_INSTRUCTIONS_PER_CALL, settings.num_positions, lanes),
+            packed=PackedLayout.fitting(0, np.dtype(dtype).itemsize // 4, settings.memory),
+            words=Words(
+                _power_of_two(_PROGRAMS_OF_A_CALL * (sum(settings.memory) + _USUAL_LENGTH)),
+                settings.num_positions,
+                lanes,
+            ),
         )
+        self._machines: dict[bool, _CompiledMachine] = {}
         with precision(dtype):
             self._groups = task_groups(tasks, lanes, dtype)
 
-    def assemble(self, population: Population, liveness: Liveness) -> Assembly:
-        """Turns programs into code."""
-        return assemble(population, liveness, self._config.layout, seed=self._seed, dtype=self.dtype)
-
-    def run(self, assembly: Assembly, programs: np.ndarray, schedule: np.ndarray, fingerprint: bool) -> np.ndarray:
-        """Runs some programs (int64 [n]) by a schedule; results [n, RESULT_ROWS, D]."""
-        results = np.empty((len(programs), RESULT_ROWS, self._num_tasks), self.dtype)
-        if not len(programs):
+    def run(self, population: Population, schedule: np.ndarray, fingerprint: bool) -> np.ndarray:
+        """Runs programs by a schedule; results [P, RESULT_ROWS, D]."""
+        results = np.empty((len(population), RESULT_ROWS, self._num_tasks), self.dtype)
+        if not len(population):
             return results
-        self._make_room(int(assembly.lengths.max()) + 1)
+        most = most_instructions(population.lengths, self._config.layout.memory)
+        self._make_room(population.code.shape[1], most + 1)
+        config, groups = self._config, self._groups
         machine = self._machine(fingerprint)
-        pieces = self._pieces(assembly.lengths[programs])
-        codes = link(assembly, programs, pieces, self._config.layout)
-        lanes = self._config.lanes
+        share = -(-len(population) // (self._num_threads * _CALLS_PER_THREAD))
+        per_call = min(max(share, _FEWEST_PROGRAMS_PER_CALL), (config.words.instructions - 1) // most)
+        jobs = [(piece, i) for piece in config.packed.batches(population, per_call) for i in range(len(groups))]
 
-        def run_piece(job: tuple[int, int]) -> None:
-            index, group = job
-            piece = pieces[index]
-            num_tasks = min(lanes, self._num_tasks - group * lanes)
-            words = self._fill_words(codes[index], schedule, self._groups[group].numbers)
+        def run_piece(job: tuple[slice, int]) -> None:
+            piece, group = job
+            first_task = group * config.lanes
+            num_tasks = min(config.lanes, self._num_tasks - first_task)
+            extra = len(schedule) + config.lanes + 1
+            words = pack(population, piece, config.layout.memory, config.packed, extra)
+            words[config.packed.size : -config.lanes - 1] = schedule
+            words[-config.lanes - 1 : -1] = groups[group].numbers
+            words[-1] = self._seed_word
             with precision(self.dtype):
-                out = np.asarray(machine(words, self._groups[group].examples))
-            first_task = group * lanes
-            results[piece, :, first_task : first_task + num_tasks] = out[: piece.stop - piece.start, :, :num_tasks]
+                out = np.asarray(machine(words, groups[group].examples))
+            tasks = slice(first_task, first_task + num_tasks)
+            results[piece, :, tasks] = out[: piece.stop - piece.start, :, :num_tasks]
 
-        jobs = [(index, group) for index in range(len(pieces)) for group in range(len(self._groups))]
-        if len(jobs) == 1 or self._num_threads == 1:
-            for job in jobs:
-                run_piece(job)
-        else:
-            for _ in _executor(self._num_threads).map(run_piece, jobs):
-                pass
+        run_jobs(run_piece, jobs, self._num_threads)
         return results
 
     @property
@@ -119,46 +120,23 @@ class SwitchStrategy:
         """How often machines like this one were traced, and so compiled, in this process."""
         return sum(self._machine(fingerprint).num_traces for fingerprint in (False, True))
 
-    def _make_room(self, instructions: int) -> None:
-        """Doubles the size of pieces until the longest program fits: the one reason to compile again."""
-        size = self._config.words.instructions
-        while size < instructions:
-            size *= 2
-        if size != self._config.words.instructions:
-            words = Words(size, self._config.words.positions, self._config.lanes)
-            self._config = self._config._replace(words=words)
-
-    def _pieces(self, lengths: np.ndarray) -> list[slice]:
-        """Splits programs into calls that fit, at least one for each thread, of similar length."""
-        ends = np.cumsum(lengths)
-        enough = self._num_threads if len(lengths) >= 16 * self._num_threads else 1
-        share = min(-(-int(ends[-1]) // enough) + int(lengths.max()), self._config.words.instructions - 1)
-        pieces = []
-        first = 0
-        while first < len(lengths):
-            used = ends[first - 1] if first else 0
-            last = min(int(np.searchsorted(ends, used + share, side="right")), first + _PROGRAMS_PER_CALL)
-            pieces.append(slice(first, last))
-            first = last
-        return pieces
-
-    def _fill_words(self, code: np.ndarray, schedule: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-        """Code and a HALT, schedule and task numbers in one array, which belongs to this thread.
-
-        Fresh memory of this size would cost more than the call.
-        """
-        layout = self._config.words
-        words = getattr(self._thread, "words", None)
-        if words is None or len(words) != layout.size:
-            words = self._thread.words = np.zeros(layout.size, np.uint32)
-        words[: code.size] = code.ravel()
-        words[code.size + OPCODE] = Control.HALT
-        words[layout.first_position : layout.first_task] = schedule
-        words[layout.first_task :] = numbers
-        return words
+    def _make_room(self, lines: int, instructions: int) -> None:
+        """Makes pieces larger until the longest program fits: the one reason to compile again."""
+        config = self._config
+        if lines <= config.packed.lines and instructions <= config.words.instructions:
+            return
+        size = max(config.words.instructions, _power_of_two(instructions))
+        packed = PackedLayout.fitting(
+            max(lines, config.packed.lines), config.packed.constant_words, config.layout.memory
+        )
+        self._config = config._replace(packed=packed, words=dataclasses.replace(config.words, instructions=size))
+        self._machines.clear()
 
     def _machine(self, fingerprint: bool) -> _CompiledMachine:
-        return _compiled_machine(self._config._replace(fingerprint=fingerprint))
+        machine = self._machines.get(fingerprint)
+        if machine is None:  # looking up a configuration takes longer than a small call
+            machine = self._machines[fingerprint] = _compiled_machine(self._config._replace(fingerprint=fingerprint))
+        return machine
 
 
 class _CompiledMachine:
@@ -184,25 +162,13 @@ def _compiled_machine(config: MachineConfig) -> _CompiledMachine:
     return _CompiledMachine(config)
 
 
-@functools.cache
-def _executor(num_threads: int) -> concurrent.futures.ThreadPoolExecutor:
-    return concurrent.futures.ThreadPoolExecutor(num_threads, "evaluator")
-
-
-def precision(dtype: str) -> contextlib.AbstractContextManager:
-    """Within it, JAX computes in a dtype, "float32" or "float64"."""
-    wanted = dtype == "float64"
-    return contextlib.nullcontext() if jax.config.read("jax_enable_x64") == wanted else jax.enable_x64(wanted)
-
-
-def available_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def lanes_for(num_tasks: int) -> int:
     """Tasks that run side by side: the next power of two, up to 16."""
-    return min(_MOST_LANES, 1 << (num_tasks - 1).bit_length())
+    return min(_MOST_LANES, _power_of_two(num_tasks))
+
+
+def _power_of_two(least: int) -> int:
+    return 1 << (least - 1).bit_length()
 
 
 class TaskGroup(NamedTuple):

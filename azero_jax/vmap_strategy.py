@@ -17,11 +17,12 @@ import numpy as np
 from jax import lax
 
 from azero_jax import draws, ops
-from azero_jax.assembler import draw_keys, element_indices
-from azero_jax.liveness import Liveness
-from azero_jax.machine import EXAMPLE_HEADER, RESULT_ROWS, SCHEDULE_SHIFT, ExampleKind
+from azero_jax.execution import precision
+from azero_jax.instructions import EXAMPLE_HEADER, RESULT_ROWS, SCHEDULE_SHIFT, ExampleKind
+from azero_jax.liveness import find_live
+from azero_jax.packed import RegisterNumbers
 from azero_jax.program import Population, op_columns
-from azero_jax.switch_strategy import RunSettings, precision, task_groups
+from azero_jax.switch_strategy import RunSettings, task_groups
 from azero_jax.tasks import Tasks
 from azero_jax.text import IN1, IN2, OP, OUT
 
@@ -54,12 +55,10 @@ class LineAssembly(NamedTuple):
     Attributes:
       lines: [P, L, ...], the live lines of Setup, Predict and Learn behind each other.
       capacity: lines of each of them.
-      lengths: int64 [P], live lines.
     """
 
     lines: Lines
     capacity: tuple[int, int, int]
-    lengths: np.ndarray
 
 
 class _Memory(NamedTuple):
@@ -79,7 +78,7 @@ class VmapStrategy:
         self._tasks = tasks
         self._memory = settings.memory
         self._max_abs_error = settings.max_abs_error
-        self._seed = settings.seed
+        self._seed_word = draws.seed_word(settings.seed)
         self._op_table = ops.table()
         self._num_positions = settings.num_positions
         self._num_traces = [0]
@@ -88,9 +87,9 @@ class VmapStrategy:
             (self._group,) = task_groups(tasks, tasks.num_tasks, dtype)
         self._jitted = jax.jit(self._run_batch, static_argnames=("capacity", "fingerprint"))
 
-    def assemble(self, population: Population, liveness: Liveness) -> LineAssembly:
+    def _assemble(self, population: Population) -> LineAssembly:
         """Moves live lines to the front of each component function."""
-        live = liveness.live
+        live = find_live(population, self._memory)
         size = len(population)
         program, line = np.nonzero(live)
         function = population.functions[line]
@@ -114,7 +113,7 @@ class VmapStrategy:
                 element[rows] = element[rows] * self._tasks.features_size + index
         key = np.zeros(len(op), np.uint32)
         random = np.flatnonzero(op_columns().draws[op])
-        key[random] = draw_keys(program[random], function[random], op[random], code[random, OUT], self._seed)
+        key[random] = self._draw_keys(program[random], function[random], op[random], code[random, OUT])
 
         def scatter(values: np.ndarray) -> np.ndarray:
             padded = np.zeros((size, sum(capacity), *values.shape[1:]), values.dtype)
@@ -122,13 +121,25 @@ class VmapStrategy:
             return padded
 
         columns = (op, code[:, IN1], code[:, IN2], code[:, OUT], element, values, key)
-        return LineAssembly(Lines(*map(scatter, columns)), capacity, counts.sum(axis=1))  # type: ignore[arg-type]
+        return LineAssembly(Lines(*map(scatter, columns)), capacity)  # type: ignore[arg-type]
 
-    def run(self, assembly: LineAssembly, programs: np.ndarray, schedule: np.ndarray, fingerprint: bool) -> np.ndarray:
-        """Runs some programs (int64 [n]) by a schedule; results [n, RESULT_ROWS, D]."""
-        results = np.empty((len(programs), RESULT_ROWS, self._tasks.num_tasks), self.dtype)
-        for first in range(0, len(programs), _PROGRAMS_PER_CALL):
-            chosen = programs[first : first + _PROGRAMS_PER_CALL]
+    def _draw_keys(self, program: np.ndarray, function: np.ndarray, op: np.ndarray, out: np.ndarray) -> np.ndarray:
+        """Keys of live random lines, uint32 [n], as the assembler's."""
+        register = out + RegisterNumbers.of(self._memory).first[op_columns().kinds[OUT][op]]
+        identity = (function * len(self._op_table) + op) * 65536 + register
+        order = np.lexsort((identity, program))  # stable: keeps the order of lines
+        same = (np.diff(identity[order], prepend=-1) == 0) & (np.diff(program[order], prepend=-1) == 0)
+        position = np.arange(len(order))
+        occurrence = np.empty(len(order), np.int64)
+        occurrence[order] = position - np.maximum.accumulate(np.where(same, 0, position))
+        return np.asarray(draws.instruction_key(self._seed_word, function, op, register, occurrence))
+
+    def run(self, population: Population, schedule: np.ndarray, fingerprint: bool) -> np.ndarray:
+        """Runs programs by a schedule; results [P, RESULT_ROWS, D]."""
+        assembly = self._assemble(population)
+        results = np.empty((len(population), RESULT_ROWS, self._tasks.num_tasks), self.dtype)
+        for first in range(0, len(population), _PROGRAMS_PER_CALL):
+            chosen = np.arange(first, min(first + _PROGRAMS_PER_CALL, len(population)))
             padded = np.resize(chosen, _PROGRAMS_PER_CALL)
             lines = Lines(*(column[padded] for column in assembly.lines))
             with precision(self.dtype):
@@ -281,3 +292,10 @@ class VmapStrategy:
                 array = array.at[line.out].set(jnp.where(outputs == index, value, array[line.out]))
             updated.append(array)
         return _Memory(*updated)
+
+
+def element_indices(fractions: np.ndarray, features_size: int) -> np.ndarray:
+    """Elements that fractions in [0, 1) stand for: int(F * x) in float32, as executor.h."""
+    scaled = (np.float32(features_size) * fractions.astype(np.float32)).astype(np.int64)
+    # A fraction just below 1 rounds to 1 in float32.
+    return np.minimum(scaled, features_size - 1)

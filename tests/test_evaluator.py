@@ -20,9 +20,8 @@ def test_nothing_is_compiled_again_during_a_run():
         population = random_population(size, memory=MEMORY, lengths=lengths)
         evaluator.evaluate(population)
         assert evaluator.num_traces == 1
-    analysis = evaluator.analyze(population)
-    evaluator.probe(evaluator.assemble(analysis), 3, 3)
-    evaluator.probe(evaluator.assemble(analysis), 5, 2)
+    evaluator.probe(population, 3, 3)
+    evaluator.probe(population, 5, 2)
     assert evaluator.num_traces == 2  # the machine that hashes errors is another one
     # New tasks of the same sizes share it.
     other = Evaluator(regression_tasks(num_train=23, num_valid=11, seed=1), memory=MEMORY)
@@ -62,10 +61,7 @@ def test_vmap_agrees_with_switch_random_ops_included():
     expected, measured = switch.evaluate(population), vmap.evaluate(population)
     np.testing.assert_allclose(measured.fitness, expected.fitness, atol=1e-6)
     np.testing.assert_array_equal(measured.train_steps, expected.train_steps)
-    groups = [
-        np.unique(evaluator.probe(evaluator.assemble(evaluator.analyze(population)), 5, 5)[0], return_inverse=True)[1]
-        for evaluator in (switch, vmap)
-    ]
+    groups = [np.unique(evaluator.probe(population, 5, 5)[0], return_inverse=True)[1] for evaluator in (switch, vmap)]
     # Programs that behave the same do so under both.
     assert abs(len(set(groups[0])) - len(set(groups[1]))) <= 0.05 * len(set(groups[0]))
 

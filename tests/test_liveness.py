@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from generated import random_population, regression_tasks
+from jax import lax
 
-from azero_jax import Evaluator, MemorySize, Population, Program, ops, simplify
-from azero_jax.liveness import find_live, structural_keys
+from azero_jax import Evaluator, MemorySize, Population, Program, ops, simplify, switch_strategy
+from azero_jax.equivalence import structural_keys
+from azero_jax.liveness import Liveness, Scratch, find_live
+from azero_jax.packed import NUM_REGISTERS, put
 
 MEMORY = MemorySize(6, 5, 4)
 
@@ -17,7 +21,7 @@ def evaluator():
 
 
 def keys(population, memory=MEMORY):
-    return structural_keys(population, find_live(population, memory), memory)
+    return structural_keys(population, memory)
 
 
 def test_simplify_changes_no_bit_of_fitness(evaluator):
@@ -35,12 +39,22 @@ def test_dead_lines_run_without_changing_a_bit(evaluator, monkeypatch):
     population = random_population(1000, memory=MEMORY, seed=16)
     expected = evaluator.evaluate(population)
 
-    def everything(population, memory):
-        found = find_live(population, memory)
-        return found._replace(live=population.occupied(), read_first=np.ones_like(found.read_first))
+    def everything(reader, program, scratch, features_register):
+        order, ends = scratch.order, []
+        place = jnp.uint32(0)
+        for function in range(3):
+            start, count = reader.span(program, function)
+            order = lax.fori_loop(jnp.uint32(0), count, lambda i, o: put(o, place + i, start + i), order)  # noqa: B023
+            place += count
+            ends.append(place)
+        every_register = (jnp.uint32(1) << reader.word(NUM_REGISTERS)) - 1
+        return Liveness(Scratch(scratch.live, order), jnp.stack(ends), every_register[None])
 
-    monkeypatch.setattr("azero_jax.evaluator.find_live", everything)
+    monkeypatch.setattr("azero_jax.assembler.mark_live", everything)
+    evaluator = Evaluator(regression_tasks(num_train=12, num_valid=6), memory=MEMORY, deduplicate=False, seed=3)
+    switch_strategy._compiled_machine.cache_clear()
     measured = evaluator.evaluate(population)
+    switch_strategy._compiled_machine.cache_clear()
     # A random op that stands twice draws by its order among the live ones.
     draws = np.array([op.draws is not None for op in ops.table()])[population.code[..., 0]]
     identity = np.where(
@@ -61,7 +75,7 @@ def test_simplify_does_not_need_to_know_the_memory():
 def test_removing_a_live_line_matters(evaluator):
     """Liveness is not just safe: it does not keep everything. Many registers are zero, so not every line shows."""
     population = random_population(200, memory=MEMORY, seed=12, random_ops=False)
-    live = find_live(population, MEMORY).live
+    live = find_live(population, MEMORY)
     rows, lines = np.nonzero(live)
     changed = population.take(rows)
     changed.code[np.arange(len(rows)), lines] = 0

@@ -1,0 +1,66 @@
+"""Where jitted functions run: the cores there are, a pool of threads, the CPU, and the precision.
+
+XLA runs a function on the thread that calls it and releases Python's lock, so
+threads of one process use all cores.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import functools
+import os
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import jax
+
+_Job = TypeVar("_Job")
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def run_jobs(function: Callable[[_Job], None], jobs: Sequence[_Job], num_threads: int) -> None:
+    """Calls a function for every job, several at a time.
+
+    Args:
+      function: what to do; it may raise.
+      jobs: its arguments.
+      num_threads: calls at the same time; with one, or for a single job, this thread makes them.
+    """
+    if num_threads == 1 or len(jobs) == 1:
+        for job in jobs:
+            function(job)
+    else:
+        for _ in _thread_pool(num_threads).map(function, jobs):
+            pass
+
+
+@functools.cache
+def _thread_pool(num_threads: int) -> concurrent.futures.ThreadPoolExecutor:
+    return concurrent.futures.ThreadPoolExecutor(num_threads, "azero_jax")
+
+
+def precision(dtype: str) -> contextlib.AbstractContextManager:
+    """Within it, JAX computes in a dtype, "float32" or "float64"."""
+    wanted = dtype == "float64"
+    return contextlib.nullcontext() if jax.config.read("jax_enable_x64") == wanted else jax.enable_x64(wanted)
+
+
+def on_cpu() -> contextlib.AbstractContextManager:
+    """Within it, jitted functions run on the CPU, also where JAX prefers an accelerator.
+
+    Raises:
+      RuntimeError: JAX was told to leave out the CPU.
+    """
+    if jax.default_backend() == "cpu":
+        return contextlib.nullcontext()
+    try:
+        return jax.default_device(jax.local_devices(backend="cpu")[0])
+    except RuntimeError as error:
+        raise RuntimeError(
+            "programs are analysed on the CPU, which JAX_PLATFORMS leaves out: add it, as in JAX_PLATFORMS=cuda,cpu"
+        ) from error

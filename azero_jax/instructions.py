@@ -1,0 +1,157 @@
+"""The form of the machine's code and memory: instructions, control steps, schedules, layout.
+
+What the assembler writes and the machine reads.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+
+import numpy as np
+
+from azero_jax.program import MemorySize
+
+# One instruction is WORD_SIZE unsigned 32-bit numbers: the opcode, the first rows
+# of both operands and of the output, and two constants (one number each in float32,
+# two in float64). Control steps that jump hold a table of distances instead, one for
+# each ExampleKind, behind the opcode; distances backward wrap around.
+WORD_SIZE = 8
+OPCODE, OPERAND_A, OPERAND_B, OUTPUT, CONSTANTS = 0, 1, 2, 3, 4
+DRAW_KEY = OPERAND_A
+JUMP_TABLE = 1
+
+HALTED = np.uint32(0xFFFFFFFF)
+
+# The results of one program, in rows of lanes.
+RESULT_ROWS = 3
+RESULT_LOSS, RESULT_STEPS, RESULT_FINGERPRINT = range(RESULT_ROWS)
+
+
+class Control(enum.IntEnum):
+    """Control steps; their numbers are opcodes, and those of the ops follow."""
+
+    START = 0  # zero the fixed rows
+    ZERO_SCALAR = 1
+    ZERO_VECTOR = 2
+    ZERO_MATRIX = 3
+    LOAD = 4  # features in, label hidden; jump by the example's kind
+    CHECK = 5  # jump to FINISH when every task has failed
+    REVEAL = 6  # check the training error, show the label
+    NEXT = 7  # go to the next example, as LOAD
+    ACCUMULATE = 8  # add the validation error, then as NEXT
+    EPOCH = 9  # keep the best epoch's loss, jump to LOAD
+    FINISH = 10  # write the results of the program
+    HALT = 11  # the end of the code
+
+
+# Opcode of the first op of the table.
+FIRST_OP = len(Control)
+
+# Ops that have a second opcode, behind all ops, for when the output is the first
+# operand: read and written in one pass over memory, where XLA would copy both operands.
+IN_PLACE_OPS = ("MATRIX_SUM", "MATRIX_DIFF", "MATRIX_PRODUCT")
+
+
+class ExampleKind(enum.IntEnum):
+    """What a schedule entry asks for; its jump target's place in the jump table.
+
+    Looking whether all tasks have failed costs more than most ops, so the schedule
+    says before which examples it is worth it.
+    """
+
+    TRAIN = 0
+    TRAIN_AFTER_CHECK = 1
+    VALID = 2
+    VALID_AFTER_CHECK = 3
+    EPOCH_END = 4
+    END = 5
+
+
+# Rows of an example in front of its features: the label, and the zero that s0
+# holds while the label is hidden.
+EXAMPLE_HEADER = 2
+
+# A schedule entry is (example << SCHEDULE_SHIFT) | kind.
+SCHEDULE_SHIFT = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """Where each register lives: the first row of every address of every kind.
+
+    Rows that one control step writes are neighbours: fingerprint, s1, best, loss,
+    steps, s0, v0, then all other registers, then the results. `steps` counts the
+    training examples seen, and is negative for a task that has failed.
+    """
+
+    memory: MemorySize
+    features_size: int
+
+    FINGERPRINT = 0
+    PREDICTION = 1
+    BEST = 2
+    LOSS = 3
+    STEPS = 4
+    LABEL = 5
+    FEATURES = 6
+
+    @property
+    def first_free(self) -> int:
+        """The row behind the fixed ones."""
+        return self.FEATURES + self.features_size
+
+    def size(self, kind: str) -> int:
+        """Rows of one register of a kind."""
+        return self.features_size ** {"s": 0, "v": 1, "m": 2}[kind]
+
+    def rows(self, kind: str) -> np.ndarray:
+        """First row of each address of a kind, int64 [addresses]."""
+        scalars, vectors, matrices = self.memory
+        first_vector = self.first_free + max(scalars - 2, 0)
+        first_matrix = first_vector + max(vectors - 1, 0) * self.features_size
+        if kind == "s":
+            return np.array([self.LABEL, self.PREDICTION, *range(self.first_free, first_vector)][:scalars])
+        if kind == "v":
+            return np.array([self.FEATURES, *range(first_vector, first_matrix, self.features_size)][:vectors])
+        return first_matrix + np.arange(matrices) * self.features_size**2
+
+    @property
+    def first_result(self) -> int:
+        """The row where results begin."""
+        return int(
+            self.rows("m")[0] if self.memory.matrices else self._end_of_vectors()
+        ) + self.memory.matrices * self.size("m")
+
+    def _end_of_vectors(self) -> int:
+        return self.first_free + max(self.memory.scalars - 2, 0) + max(self.memory.vectors - 1, 0) * self.features_size
+
+
+@dataclasses.dataclass(frozen=True)
+class Words:
+    """The layout of the unsigned numbers that a machine reads: code, schedule, task numbers.
+
+    Attributes:
+      instructions: instructions that there is room for, WORD_SIZE numbers each.
+      positions: entries of the schedule.
+      lanes: D; the tasks' numbers follow the schedule.
+    """
+
+    instructions: int
+    positions: int
+    lanes: int
+
+    @property
+    def first_position(self) -> int:
+        """Where the schedule begins."""
+        return self.instructions * WORD_SIZE
+
+    @property
+    def first_task(self) -> int:
+        """Where the numbers of the tasks begin."""
+        return self.first_position + self.positions
+
+    @property
+    def size(self) -> int:
+        """All numbers."""
+        return self.first_task + self.lanes
