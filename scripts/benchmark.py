@@ -285,13 +285,13 @@ def plot(rows: list[dict], path: str) -> None:
     except ModuleNotFoundError as error:
         raise ValueError("--plot needs matplotlib: pip install matplotlib") from error
     value = "nanoseconds" if FLAGS.mode == "ops" else "programs_per_second"
-    varying = [name for name in ("op", *_KEY) if len({str(row.get(name)) for row in rows}) > 1] or ["workload"]
-    labels = [" ".join(str(row.get(name, "")) for name in varying) for row in rows]
+    first = "op" if FLAGS.mode == "ops" else "workload"
+    varying = [name for name in _KEY[1:] if len({str(row.get(name)) for row in rows}) > 1]
+    labels = [", ".join([row[first], *(f"{name} {row.get(name)}" for name in varying)]) for row in rows]
     figure = Figure(figsize=(9, 1 + 0.28 * len(rows)), layout="constrained")
     axes = figure.add_subplot()
     axes.barh(labels, [row[value] for row in rows])
     axes.invert_yaxis()
-    axes.set_xscale("log")
     axes.set_xlabel("nanoseconds per op" if FLAGS.mode == "ops" else "programs per second")
     figure.savefig(path)
 
