@@ -14,6 +14,7 @@ import pathlib
 import re
 import warnings
 import zipfile
+import zlib
 
 import numpy as np
 
@@ -60,7 +61,7 @@ def load(directory: pathlib.Path) -> tuple[dict, dict[str, np.ndarray]]:
             with np.load(path, allow_pickle=False) as archive:
                 arrays = {name: archive[name] for name in archive.files}
             return json.loads(arrays.pop("state.json").tobytes()), arrays
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             warnings.warn(
                 f"{path}: damaged checkpoint ({error}); going back to the one before", RuntimeWarning, stacklevel=2
             )

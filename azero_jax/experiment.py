@@ -13,6 +13,7 @@ import math
 import pathlib
 import platform
 import time
+import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -455,6 +456,7 @@ class _Runner:
         if self.output_dir is None:
             raise ValueError("resume needs an output directory")
         record, arrays = checkpoint.load(self.output_dir / "checkpoint")
+        _check_versions(record["versions"])
         differences = _differences(record["settings"], dataclasses.asdict(self.settings))
         if differences:
             raise ValueError("cannot resume with other settings: " + "; ".join(differences))
@@ -493,6 +495,22 @@ def _differences(old: dict, new: dict, prefix: str = "") -> list[str]:
         elif name not in _MAY_CHANGE | _MAY_CHANGE_EVALUATION and _as_json(before) != _as_json(after):
             lines.append(f"{prefix}{name} was {before!r}, now {after!r}")
     return lines
+
+
+def _check_versions(written_by: dict[str, str]) -> None:
+    """Raises ValueError where a checkpoint is of another azero_jax; warns where other packages may round otherwise."""
+    for name, version in versions().items():
+        before = written_by.get(name)
+        if before == version:
+            continue
+        if name == "azero_jax":
+            raise ValueError(f"cannot resume: the checkpoint is of azero_jax {before}, this is {version}")
+        warnings.warn(
+            f"the checkpoint was written with {name} {before}, this is {version}: the search goes on, "
+            "but perhaps not exactly as it would have",
+            RuntimeWarning,
+            stacklevel=2,
+        )
 
 
 def _as_json(value: object) -> object:

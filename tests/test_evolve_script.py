@@ -12,7 +12,7 @@ import time
 import numpy as np
 import pytest
 
-from azero_jax import Evaluator, Program, make_tasks
+from azero_jax import Evaluator, Program, checkpoint, make_tasks
 
 ROOT = pathlib.Path(__file__).parent.parent
 LINEAR_DEMO = ROOT / "scripts" / "flagfiles" / "linear_demo.flags"
@@ -139,6 +139,15 @@ def test_a_damaged_checkpoint_falls_back(tmp_path, cache):
     done = evolve(*flags, "--max_individuals=3000", "--resume")
     assert "damaged checkpoint" in done.stderr
     assert metrics(tmp_path)[-1]["individuals"] == 3000
+    state, arrays = checkpoint.load(tmp_path / "checkpoint")
+    state["versions"] |= {"numpy": "1.0.0"}
+    checkpoint.save(tmp_path / "checkpoint", state, arrays)
+    assert "written with numpy 1.0.0" in evolve(*flags, "--max_individuals=3000", "--resume").stderr
+    state["versions"] |= {"azero_jax": "0.0.1"}
+    checkpoint.save(tmp_path / "checkpoint", state, arrays)
+    done = evolve(*flags, "--max_individuals=4000", "--resume", code=2)
+    assert "the checkpoint is of azero_jax 0.0.1" in done.stderr
+    assert checkpoint.load(tmp_path / "checkpoint")[0]["versions"]["azero_jax"] == "0.0.1"  # and it is still there
 
 
 def test_a_stagnant_experiment_ends(tmp_path, cache):
