@@ -130,10 +130,19 @@ class Evaluator:
             op = ops.table()[population.code[later[0][0], later[0][1], OP]]
             raise ValueError(f"program {later[0][0]}: {op.name} was registered after this evaluator was made")
 
-    def run(self, population: Population) -> Evaluation:
-        """Evaluates programs, whose addresses and ops must be valid, each for itself."""
+    def run(self, population: Population, num_train_examples: int | None = None) -> Evaluation:
+        """Evaluates programs, each for itself.
+
+        Args:
+          population: P programs, whose addresses and ops must be valid.
+          num_train_examples: trains on so many examples, once; by default on all, for
+            as many epochs as the tasks say.
+        """
         tasks = self.tasks
-        schedule = self._schedule(tasks.num_train_examples, tasks.num_valid_examples, tasks.num_train_epochs)
+        if num_train_examples is None:
+            schedule = self._schedule(tasks.num_train_examples, tasks.num_valid_examples, tasks.num_train_epochs)
+        else:
+            schedule = self._schedule(num_train_examples, tasks.num_valid_examples, 1)
         results = self._strategy.run(population, schedule, False)
         loss = results[:, RESULT_LOSS]
         return Evaluation(self._fitness(loss), results[:, RESULT_STEPS].astype(np.int64))

@@ -83,7 +83,9 @@ class EvolutionState:
 def start(settings: EvolutionSettings, mutator: Mutator, scorer: Scorer, rng: np.random.Generator) -> EvolutionState:
     """Makes and scores the initial population; `rng` is used from then on."""
     population = initial_population(settings.initial_population, settings.population_size, mutator.space, rng)
-    return EvolutionState(population, scorer.score(population), 0, len(population), rng)
+    state = EvolutionState(population, scorer.score(population), 0, len(population), rng)
+    scorer.move_hurdle(state.fitness, -1, state.individuals)
+    return state
 
 
 def step(state: EvolutionState, settings: EvolutionSettings, mutator: Mutator, scorer: Scorer) -> None:
@@ -102,3 +104,4 @@ def step(state: EvolutionState, settings: EvolutionSettings, mutator: Mutator, s
     state.fitness[slots] = fitness
     state.oldest = (state.oldest + len(children)) % size
     state.individuals += len(children)
+    scorer.move_hurdle(state.fitness, state.individuals - len(children), state.individuals)

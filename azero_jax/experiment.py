@@ -25,7 +25,7 @@ from azero_jax.evolution import EvolutionSettings, EvolutionState
 from azero_jax.liveness import simplify
 from azero_jax.mutation import Mutator, SearchSpace
 from azero_jax.program import Population, Program
-from azero_jax.scoring import COMBINATIONS, Counters, EquivalenceSettings, Scorer
+from azero_jax.scoring import COMBINATIONS, Counters, EquivalenceSettings, HurdleSettings, Scorer
 from azero_jax.task_specs import make_tasks
 from azero_jax.version import __version__
 
@@ -56,6 +56,7 @@ class Settings:
       evolution: the search method.
       evaluation: how programs are run.
       equivalence: how equivalent programs are found.
+      hurdle: when poor programs stop early.
       fitness_combination: of T_search, "mean" or "median"; T_select and T_final
         always use the mean (run_search_experiment.cc).
       search_tasks, select_tasks, final_tasks: specifications of `task_specs`; without
@@ -78,6 +79,7 @@ class Settings:
     evolution: EvolutionSettings
     evaluation: EvaluationSettings
     equivalence: EquivalenceSettings
+    hurdle: HurdleSettings
     fitness_combination: str
     search_tasks: str
     select_tasks: str
@@ -244,7 +246,8 @@ class _Runner:
         drawn = task_rng if settings.randomize_task_seeds else None
         self.search_tasks = make_tasks(settings.search_tasks, random_seeds=drawn)
         self.select_tasks = make_tasks(settings.select_tasks, random_seeds=drawn) if settings.select_tasks else None
-        scorer = Scorer(self._evaluator(self.search_tasks), settings.fitness_combination, settings.equivalence)
+        evaluator = self._evaluator(self.search_tasks)
+        scorer = Scorer(evaluator, settings.fitness_combination, settings.equivalence, settings.hurdle)
         if restored is None:
             progress.last_report = 0
             progress.best_fitness, progress.improved_at = 0.0, 0
@@ -355,6 +358,8 @@ class _Runner:
                 "stdev_fitness": float(state.fitness.std()),
                 "algebraic_hits": counters.algebraic_hits,
                 "equivalence_hits": counters.equivalence_hits,
+                "hurdle_stops": counters.hurdle_stops,
+                "hurdle_fitness": scorer.hurdle_fitness,
                 "evaluations": counters.evaluations,
             }
         )
@@ -449,6 +454,7 @@ class _Runner:
             "individuals": state.individuals,
             "rng": state.rng.bit_generator.state,
             "counters": dataclasses.asdict(scorer.counters),
+            "hurdle_fitness": scorer.hurdle_fitness,
         }
         checkpoint.save(self.output_dir / "checkpoint", record, arrays)
 
@@ -481,6 +487,7 @@ def _candidate(state: EvolutionState) -> Candidate:
 
 def _restore_scorer(scorer: Scorer, record: dict, arrays: dict[str, np.ndarray]) -> None:
     scorer.counters = Counters(**record["counters"])
+    scorer.hurdle_fitness = record["hurdle_fitness"]
     for name, cache in (("expressions", scorer.expressions), ("behaviours", scorer.behaviours)):
         cache.restore({key: arrays[f"{name}.{key}"] for key in ("keys", "fitness", "hits")})
 

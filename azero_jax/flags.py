@@ -18,7 +18,7 @@ from azero_jax.evolution import EvolutionSettings
 from azero_jax.experiment import EvaluationSettings, Settings
 from azero_jax.mutation import SearchSpace
 from azero_jax.program import MemorySize
-from azero_jax.scoring import EquivalenceSettings
+from azero_jax.scoring import EquivalenceSettings, HurdleSettings
 from azero_jax.text import COMPONENT_FUNCTIONS
 
 FLAGS = flags.FLAGS
@@ -29,7 +29,8 @@ _FUNCTIONS = [name.lower() for name in COMPONENT_FUNCTIONS]
 
 def define() -> None:
     """Defines the flags of `scripts/evolve.py`."""
-    evolution, equivalence, evaluation = EvolutionSettings(), EquivalenceSettings(), EvaluationSettings()
+    evolution, evaluation = EvolutionSettings(), EvaluationSettings()
+    equivalence, hurdle = EquivalenceSettings(), HurdleSettings()
     generators = ", ".join(task_specs.GENERATORS)
 
     # Where and how long.
@@ -125,6 +126,13 @@ def define() -> None:
     flags.DEFINE_integer(
         "fec_forget_every", equivalence.forget_every, "hits after which a program is forgotten; 0 never"
     )
+    flags.DEFINE_float(
+        "hurdle_percentile",
+        hurdle.percentile,
+        "programs below this percentile of the population's fitnesses stop early; 0 for none, 75 in the paper",
+    )
+    flags.DEFINE_float("hurdle_train_share", hurdle.train_share, "share of the training examples before the hurdle")
+    flags.DEFINE_integer("hurdle_move_every", hurdle.move_every, "programs between moves of the hurdle")
 
     # Evaluation.
     flags.DEFINE_float("max_abs_error", evaluation.max_abs_error, "a larger error on any example gives fitness 0")
@@ -181,6 +189,9 @@ def settings() -> Settings:
             *(values[name] for name in ("max_abs_error", "dtype", "strategy", "num_threads"))
         ),
         equivalence=EquivalenceSettings(**{name: values[f"fec_{name}"] for name in names}),
+        hurdle=HurdleSettings(
+            **{name: values[f"hurdle_{name}"] for name in ("percentile", "train_share", "move_every")}
+        ),
         fitness_combination=values["fitness_combination_mode"],
         random_seed=secrets.randbits(31) if random_seed is None else random_seed,
         **{

@@ -48,6 +48,40 @@ class EquivalenceSettings:
         return self.num_train_examples > 0 and self.num_valid_examples > 0
 
 
+@dataclasses.dataclass(frozen=True)
+class HurdleSettings:
+    """When poor programs stop early (section 3.2 and supplement S3 of the paper).
+
+    A program is trained on the first examples only, and validated. If that is below the
+    hurdle it is its fitness; otherwise the program runs in full. The hurdle is a
+    percentile of the different fitnesses in the population; the paper says 75, and
+    neither when programs are tested nor how often the hurdle moves.
+
+    Attributes:
+      percentile: 0 to 100; 0 for no hurdle.
+      train_share: share of the training examples seen before the hurdle.
+      move_every: individuals between moves of the hurdle.
+
+    Raises:
+      ValueError: a number out of range.
+    """
+
+    percentile: float = 0.0
+    train_share: float = 0.25
+    move_every: int = 1000
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.percentile <= 100:
+            raise ValueError(f"hurdle_percentile={self.percentile}: expected 0 to 100")
+        if not 0 < self.train_share < 1:
+            raise ValueError(f"hurdle_train_share={self.train_share}: expected more than 0 and less than 1")
+        if self.move_every < 1:
+            raise ValueError(f"hurdle_move_every={self.move_every}: expected a positive integer")
+
+
+_NO_HURDLE = HurdleSettings()
+
+
 @dataclasses.dataclass
 class Counters:
     """What a scorer did.
@@ -56,12 +90,14 @@ class Counters:
       train_steps: training examples seen, over all tasks, probes included.
       algebraic_hits: programs whose algebraic key was known, from the cache or the batch.
       equivalence_hits: other programs whose behaviour was known.
+      hurdle_stops: programs that stopped at the hurdle.
       evaluations: programs that ran in full.
     """
 
     train_steps: int = 0
     algebraic_hits: int = 0
     equivalence_hits: int = 0
+    hurdle_stops: int = 0
     evaluations: int = 0
 
 
@@ -72,12 +108,23 @@ class Scorer:
       evaluator: runs the programs.
       combination: how fitness over tasks becomes one number, of `COMBINATIONS`.
       equivalence: how equivalent programs are found.
+      hurdle: when poor programs stop early.
+
+    Attributes:
+      hurdle_fitness: below this a program stops early; nothing does before the first
+        `move_hurdle`.
 
     Raises:
       ValueError: a probe longer than the tasks, or bad cache settings.
     """
 
-    def __init__(self, evaluator: Evaluator, combination: str, equivalence: EquivalenceSettings):
+    def __init__(
+        self,
+        evaluator: Evaluator,
+        combination: str,
+        equivalence: EquivalenceSettings,
+        hurdle: HurdleSettings = _NO_HURDLE,
+    ):
         for name in ("num_train_examples", "num_valid_examples"):
             probe, available = getattr(equivalence, name), getattr(evaluator.tasks, name)
             if not 0 <= probe <= available:
@@ -85,6 +132,8 @@ class Scorer:
         self.evaluator = evaluator
         self.combination = combination
         self.equivalence = equivalence
+        self.hurdle = hurdle
+        self.hurdle_fitness = 0.0
         self.expressions = FitnessCache(equivalence.cache_size)
         self.behaviours = FitnessCache(equivalence.cache_size, equivalence.forget_every)
         self.counters = Counters()
@@ -127,9 +176,32 @@ class Scorer:
             self.behaviours.insert(keys[unknown], fitness[unknown])
         return fitness[inverse]
 
+    def move_hurdle(self, fitness: np.ndarray, before: int, now: int) -> None:
+        """Moves the hurdle, if it is time.
+
+        Args:
+          fitness: of the population, [P].
+          before, now: individuals made until the last call and until this one.
+        """
+        every = self.hurdle.move_every
+        if self.hurdle.percentile and before // every < now // every:
+            self.hurdle_fitness = float(np.percentile(np.unique(fitness), self.hurdle.percentile))
+
     def _evaluate(self, population: Population) -> np.ndarray:
-        """Fitness of programs that run in full."""
-        evaluation = self.evaluator.run(population)
-        self.counters.evaluations += len(population)
+        """Fitness of programs that run: in full, or until the hurdle."""
+        if not self.hurdle_fitness:
+            return self._evaluate_on(population)
+        examples = max(1, int(self.evaluator.tasks.num_train_examples * self.hurdle.train_share))
+        fitness = self._evaluate_on(population, examples)
+        passed = np.flatnonzero(fitness >= self.hurdle_fitness)
+        self.counters.hurdle_stops += len(population) - len(passed)
+        if len(passed):
+            fitness[passed] = self._evaluate_on(population.take(passed))
+        return fitness
+
+    def _evaluate_on(self, population: Population, num_train_examples: int | None = None) -> np.ndarray:
+        evaluation = self.evaluator.run(population, num_train_examples)
+        if num_train_examples is None:
+            self.counters.evaluations += len(population)
         self.counters.train_steps += int(evaluation.train_steps.sum())
         return combine(evaluation.fitness, self.combination)

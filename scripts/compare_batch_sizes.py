@@ -43,7 +43,7 @@ def search(settings: Settings, seed: int) -> tuple[int | None, float]:
         for spec in (settings.search_tasks, settings.select_tasks)
     )
     mutator = Mutator.of(settings.space, settings.evolution.mutation_types)
-    scorer = Scorer(evaluator, settings.fitness_combination, settings.equivalence)
+    scorer = Scorer(evaluator, settings.fitness_combination, settings.equivalence, settings.hurdle)
     state = evolution.start(settings.evolution, mutator, scorer, rng)
     next_try, best = _TRY_EVERY, 0.0
     while state.individuals < settings.max_individuals:

@@ -92,6 +92,7 @@ def test_the_same_seed_finds_the_same(tmp_path, cache):
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_interrupt_and_resume(tmp_path, cache, number, code):
     flags = [f"--flagfile={LINEAR_DEMO}", "--max_experiments=1", "--max_individuals=40000", *SMALL, cache]
+    flags += ["--hurdle_percentile=75", "--fec_num_train_examples=10"]
     evolve(*flags, f"--output_dir={tmp_path / 'whole'}")
     directory = tmp_path / "parts"
     process = subprocess.Popen(

@@ -14,7 +14,7 @@ from azero_jax.evolution import EvolutionSettings, start, step
 from azero_jax.fec import FitnessCache
 from azero_jax.initial_programs import initial_population
 from azero_jax.mutation import MUTATION_TYPES, Mutator, SearchSpace
-from azero_jax.scoring import EquivalenceSettings, Scorer, combine
+from azero_jax.scoring import EquivalenceSettings, HurdleSettings, Scorer, combine
 
 OPS = (
     "SCALAR_CONST_SET",
@@ -236,6 +236,35 @@ def test_scores_are_mean_fitness_and_equal_programs_run_once():
     steps = counters.train_steps
     np.testing.assert_allclose(cached.score(population), expected, atol=1e-6)
     assert counters.train_steps == steps  # the second time nothing runs
+
+
+def test_programs_below_the_hurdle_stop_early():
+    population = random_programs(300)
+    tasks = regression_tasks(num_train=20)
+    plain = scorer(tasks, num_train_examples=0)
+    expected = plain.score(population)
+    hurdled = Scorer(plain.evaluator, "mean", plain.equivalence, HurdleSettings(percentile=75, train_share=0.25))
+    np.testing.assert_array_equal(hurdled.score(population), expected)  # nothing is known of the population yet
+    hurdled.move_hurdle(expected, 300, 999)
+    assert hurdled.hurdle_fitness == 0
+    hurdled.move_hurdle(expected, 999, 1000)
+    assert hurdled.hurdle_fitness == np.percentile(np.unique(expected), 75)
+    others = random_programs(300, seed=9)
+    hurdled = Scorer(plain.evaluator, "mean", plain.equivalence, hurdled.hurdle)
+    hurdled.move_hurdle(expected, 0, 1000)
+    early = plain.evaluator.run(others, 5).fitness.mean(axis=1)
+    full = plain.evaluator.run(others).fitness.mean(axis=1)
+    found = hurdled.score(others)
+    np.testing.assert_allclose(found, np.where(early < hurdled.hurdle_fitness, early, full), atol=1e-6)
+    assert hurdled.counters.hurdle_stops > hurdled.counters.evaluations
+    assert hurdled.counters.train_steps < plain.evaluator.run(others).train_steps.sum() / 2
+
+
+@pytest.mark.parametrize("wrong", [{"percentile": 101}, {"train_share": 1}, {"train_share": 0}, {"move_every": 0}])
+def test_wrong_hurdles_are_named(wrong):
+    ((name, value),) = wrong.items()
+    with pytest.raises(ValueError, match=f"hurdle_{name}={value}: expected"):
+        HurdleSettings(**wrong)
 
 
 def test_train_steps_count_probes():
