@@ -23,6 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from azero_jax import xla_flags
 from azero_jax.execution import available_cores, on_cpu, precision, run_jobs
 from azero_jax.liveness import (
     LABEL_REGISTER,
@@ -146,6 +147,7 @@ def _computation(config: _Config):
         decoded = jnp.zeros((layout.lines, 4), jnp.uint32), jnp.zeros(layout.lines, jnp.uint64)
         return lax.fori_loop(jnp.uint32(0), words[NUM_PROGRAMS], visit, (keys, Scratch.of(layout), decoded))[0]
 
+    xla_flags.apply()
     return jax.jit(compute)
 
 

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from azero_jax import xla_flags
 from azero_jax.execution import available_cores, on_cpu, run_jobs
 from azero_jax.packed import (
     MAX_PROGRAMS,
@@ -174,6 +175,7 @@ def _finder(layout: PackedLayout):
 
         return lax.fori_loop(jnp.uint32(0), words[NUM_PROGRAMS], visit, Scratch.of(layout)).live
 
+    xla_flags.apply()
     return jax.jit(find)
 
 

@@ -82,7 +82,7 @@ def missing_flags() -> list[str]:
 def apply() -> None:
     """Sets XLA_FLAGS, or warns, once, if JAX has started without the flags.
 
-    Called when the first evaluator is made, never on import.
+    Called when the first evaluator is made or the first program analysed, never on import.
     """
     global _warned
     # The public jax.extend.backend.backends() would itself start the backends.

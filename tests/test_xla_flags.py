@@ -77,6 +77,15 @@ def test_one_warning_when_jax_has_started():
     assert "had started" not in python(code, XLA_FLAGS=xla_flags.merged("", ALL)).stderr
 
 
+def test_simplify_before_the_first_evaluator_costs_nothing():
+    done = python(
+        "from azero_jax import Evaluator, make_tasks, Program, simplify\n"
+        "simplify(Program.from_text('def Predict():'))\n"
+        "Evaluator(make_tasks('scalar_linear_regression:num_tasks=2'))\n"
+    )
+    assert "had started" not in done.stderr
+
+
 @pytest.mark.parametrize("setting", ["--xla_cpu_copy_insertion_use_region_analysis=false"])
 def test_flags_of_the_user_reach_xla(setting):
     done = python("import os, azero_jax\nazero_jax.set_xla_flags()\nprint(os.environ['XLA_FLAGS'])", XLA_FLAGS=setting)
