@@ -175,3 +175,46 @@ def test_an_evaluator_does_not_know_ops_registered_later():
         assert evaluator.evaluate([NOTHING]).fitness.shape == (1, 3)
     finally:
         ops._table[:] = before
+
+
+@pytest.mark.parametrize("operator", ["+", "-", "*"])
+def test_a_matrix_changed_in_place_is_what_it_is_elsewhere(operator):
+    setup = (
+        "def Setup():\n m1 = uniform(0, 1, (n_features, n_features))\n m3 = uniform(0, 1, (n_features, n_features))\n"
+    )
+    predict = "def Predict():\n s1 = norm({})\n"
+    in_place = f"{setup} m1 = m1 {operator} m3\n{predict.format('m1')}"
+    elsewhere = f"{setup} m2 = m1 {operator} m3\n{predict.format('m2')}"
+    evaluator = Evaluator(regression_tasks(), memory=MEMORY)
+    fitness = evaluator.evaluate([Program.from_text(text) for text in (in_place, elsewhere)]).fitness
+    np.testing.assert_array_equal(fitness[0], fitness[1])
+    assert (fitness > 0).all()
+
+
+def test_equal_random_lines_draw_by_their_order_in_both_strategies():
+    program = Program.from_text(
+        """
+        def Setup():
+          s2 = gaussian(0, 1)
+          s3 = s2 * s2
+          s2 = gaussian(0, 1)
+          s3 = s3 + s2
+          s4 = gaussian(0, 1)
+          s2 = gaussian(0, 1)
+          s3 = s3 - s2
+        def Predict():
+          s2 = uniform(0, 1)
+          s4 = s4 + s2
+          s2 = uniform(0, 1)
+          s1 = s4 * s2
+          s1 = s1 + s3
+        """
+    )
+    for memory in (MEMORY, MemorySize(40, 20, 20)):  # registers in one word, and in several
+        fitness = [
+            Evaluator(regression_tasks(), memory=memory, dtype="float64", strategy=strategy, seed=5)
+            .evaluate([program])
+            .fitness
+            for strategy in ("switch", "vmap")
+        ]
+        np.testing.assert_allclose(*fitness, atol=1e-12)
