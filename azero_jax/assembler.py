@@ -12,7 +12,16 @@ import numpy as np
 from jax import Array, lax
 
 from azero_jax import draws, ops
-from azero_jax.instructions import FIRST_OP, IN_PLACE_OPS, RESULT_ROWS, WORD_SIZE, Control, ExampleKind, Layout
+from azero_jax.instructions import (
+    FIRST_OP,
+    IN_PLACE_OPS,
+    RESULT_ROWS,
+    WORD_SIZE,
+    Control,
+    ExampleKind,
+    Layout,
+    element_index,
+)
 from azero_jax.liveness import (
     LABEL_REGISTER,
     LEARN,
@@ -142,7 +151,7 @@ def _instruction(
     line = reader.line(number)
     constants = [reader.constant(number, index) for index in range(ops.MAX_CONSTANTS)]
     # v[x] = y and m[x, y] = z: indices become the row to write.
-    row, column = (_element(constant, layout.features_size) for constant in constants[:2])
+    row, column = (element_index(_number(constant), layout.features_size) for constant in constants[:2])
     two_indices = line.num_constants == 3
     element = jnp.where(two_indices, row * np.uint32(layout.features_size) + column, row)
     out = at(rows, line.out) + jnp.where(line.sets_one_element, element, np.uint32(0))
@@ -170,12 +179,8 @@ def _instruction(
     )
 
 
-def _element(constant: Array, features_size: int) -> Array:
-    """The element that a fraction in [0, 1) stands for: int(F * x) in float32, as executor.h."""
+def _number(constant: Array) -> Array:
+    """The float that the words of a constant hold."""
     if constant.shape[0] == 1:
-        fraction = lax.bitcast_convert_type(constant[0], jnp.float32)
-    else:
-        fraction = lax.bitcast_convert_type(constant, jnp.float64).astype(jnp.float32)
-    scaled = (np.float32(features_size) * fraction).astype(jnp.int32).astype(jnp.uint32)
-    # A fraction just below 1 rounds to 1 in float32.
-    return jnp.minimum(scaled, np.uint32(features_size - 1))
+        return lax.bitcast_convert_type(constant[0], jnp.float32)
+    return lax.bitcast_convert_type(constant, jnp.float64)

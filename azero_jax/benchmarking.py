@@ -107,7 +107,7 @@ def regression_tasks(features_size: int, num_tasks: int, num_examples: int):
 
 
 def measure_ops(features_size: int, num_tasks: int, dtype: str, repeats: int) -> list[dict]:
-    """Times every op, and every control step that can be repeated, in the `lax.switch` machine on one core.
+    """Times every op in the `lax.switch` machine on one core.
 
     Args:
       features_size: F.

@@ -18,6 +18,8 @@ import zlib
 
 import numpy as np
 
+from azero_jax.version import versions
+
 _KEPT = 2
 _NAME = re.compile(r"state-(\d{8})\.npz$")
 
@@ -66,6 +68,29 @@ def load(directory: pathlib.Path) -> tuple[dict, dict[str, np.ndarray]]:
                 f"{path}: damaged checkpoint ({error}); going back to the one before", RuntimeWarning, stacklevel=2
             )
     raise ValueError(f"{directory}: no checkpoint to resume from")
+
+
+def check_versions(written_by: dict[str, str]) -> None:
+    """Warns where the packages that a checkpoint was written with may have rounded otherwise.
+
+    Args:
+      written_by: what `versions` said then.
+
+    Raises:
+      ValueError: it was another azero_jax.
+    """
+    for name, version in versions().items():
+        before = written_by.get(name)
+        if before == version:
+            continue
+        if name == "azero_jax":
+            raise ValueError(f"cannot resume: the checkpoint is of azero_jax {before}, this is {version}")
+        warnings.warn(
+            f"the checkpoint was written with {name} {before}, this is {version}: the search goes on, "
+            "but perhaps not exactly as it would have",
+            RuntimeWarning,
+            stacklevel=2,
+        )
 
 
 def clear(directory: pathlib.Path) -> None:

@@ -8,12 +8,9 @@ tasks that nothing was chosen on.
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
 import math
 import pathlib
-import platform
 import time
-import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -21,115 +18,14 @@ import numpy as np
 from azero_jax import checkpoint, evolution, reporting
 from azero_jax.baselines import BASELINES
 from azero_jax.evaluator import Evaluator
-from azero_jax.evolution import EvolutionSettings, EvolutionState
+from azero_jax.evolution import EvolutionState
 from azero_jax.liveness import simplify
-from azero_jax.mutation import Mutator, SearchSpace
+from azero_jax.mutation import Mutator
 from azero_jax.program import Population, Program
-from azero_jax.scoring import COMBINATIONS, Counters, EquivalenceSettings, HurdleSettings, Scorer
+from azero_jax.scoring import Counters, Scorer
+from azero_jax.settings import Settings, differences
 from azero_jax.task_specs import make_tasks
-from azero_jax.version import __version__
-
-
-@dataclasses.dataclass(frozen=True)
-class EvaluationSettings:
-    """How programs are run.
-
-    Attributes:
-      max_abs_error: a larger error on any example gives fitness 0.
-      dtype: "float32" or "float64".
-      strategy: "switch", "vmap" or "auto".
-      num_threads: programs that run at the same time; 0 for one per core.
-    """
-
-    max_abs_error: float = 100.0
-    dtype: str = "float32"
-    strategy: str = "auto"
-    num_threads: int = 0
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """Everything that decides what a run finds, and its budgets.
-
-    Attributes:
-      space: the programs to search.
-      evolution: the search method.
-      evaluation: how programs are run.
-      equivalence: how equivalent programs are found.
-      hurdle: when poor programs stop early.
-      fitness_combination: of T_search, "mean" or "median"; T_select and T_final
-        always use the mean (run_search_experiment.cc).
-      search_tasks, select_tasks, final_tasks: specifications of `task_specs`; without
-        select or final tasks, those steps are left out.
-      final_baseline: name of `baselines` that is scored on T_final, too; empty for none.
-      randomize_task_seeds: whether each experiment draws seeds for T_search and
-        T_select; T_final keeps its own.
-      random_seed: of everything random.
-      max_experiments: 0 for any number.
-      sufficient_fitness: a candidate above it on T_select ends the run. If it is
-        finite, the best program is tried on T_select during the search, too: at each
-        report, and at once when it is above it on T_search.
-      max_individuals, max_train_steps: of each experiment; 0 for any number.
-      max_stagnant_individuals: an experiment ends when so many programs have passed
-        without a new best fitness; 0 never. Not in the release.
-      max_seconds: of the run; 0 for any time.
-    """
-
-    space: SearchSpace
-    evolution: EvolutionSettings
-    evaluation: EvaluationSettings
-    equivalence: EquivalenceSettings
-    hurdle: HurdleSettings
-    fitness_combination: str
-    search_tasks: str
-    select_tasks: str
-    final_tasks: str
-    final_baseline: str
-    randomize_task_seeds: bool
-    random_seed: int
-    max_experiments: int
-    sufficient_fitness: float
-    max_individuals: int
-    max_train_steps: int
-    max_stagnant_individuals: int
-    max_seconds: float
-
-    def __post_init__(self) -> None:
-        if self.fitness_combination not in COMBINATIONS:
-            raise ValueError(
-                f"fitness_combination={self.fitness_combination!r}: expected one of {', '.join(COMBINATIONS)}"
-            )
-        if self.final_baseline and self.final_baseline not in BASELINES:
-            raise ValueError(f"final_baseline={self.final_baseline!r}: expected one of {', '.join(BASELINES)}")
-        for name in _NOT_NEGATIVE:
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name}={getattr(self, name)}: expected 0 or more")
-        if not (self.max_individuals or self.max_train_steps or self.max_seconds):
-            raise ValueError(
-                "max_individuals, max_train_steps and max_seconds are all 0: an experiment would never end"
-            )
-
-
-_NOT_NEGATIVE = (
-    "random_seed",
-    "max_experiments",
-    "max_individuals",
-    "max_train_steps",
-    "max_stagnant_individuals",
-    "max_seconds",
-)
-
-# Settings that a resumed run may change: how long it goes on, not what it does.
-_MAY_CHANGE = {
-    "final_baseline",
-    "max_experiments",
-    "max_individuals",
-    "max_train_steps",
-    "max_seconds",
-    "sufficient_fitness",
-}
-# Nor does the number of threads change any result.
-_MAY_CHANGE_EVALUATION = {"num_threads"}
+from azero_jax.version import versions
 
 
 class Interrupted(Exception):
@@ -151,7 +47,6 @@ class _Run:
 
     experiment: int = 1
     individuals_before: int = 0  # of finished experiments
-    train_steps_before: int = 0
     seconds_before: float = 0.0  # of the process that was resumed
     last_report: int = 0  # individuals of this experiment at the last progress line
     winner: Candidate | None = None
@@ -268,7 +163,6 @@ class _Runner:
             self._select(_candidate(state))
         self._report(state, scorer)
         progress.individuals_before += state.individuals
-        progress.train_steps_before += scorer.counters.train_steps
 
     def _finish(self) -> dict:
         """Scores the winner on T_final and writes the results."""
@@ -462,10 +356,10 @@ class _Runner:
         if self.output_dir is None:
             raise ValueError("resume needs an output directory")
         record, arrays = checkpoint.load(self.output_dir / "checkpoint")
-        _check_versions(record["versions"])
-        differences = _differences(record["settings"], dataclasses.asdict(self.settings))
-        if differences:
-            raise ValueError("cannot resume with other settings: " + "; ".join(differences))
+        checkpoint.check_versions(record["versions"])
+        changed = differences(record["settings"], dataclasses.asdict(self.settings))
+        if changed:
+            raise ValueError("cannot resume with other settings: " + "; ".join(changed))
         values = record["progress"]
         winner = Candidate(**values.pop("winner")) if values["winner"] else values.pop("winner")
         self.progress = _Run(**values, winner=winner)
@@ -490,41 +384,3 @@ def _restore_scorer(scorer: Scorer, record: dict, arrays: dict[str, np.ndarray])
     scorer.hurdle_fitness = record["hurdle_fitness"]
     for name, cache in (("expressions", scorer.expressions), ("behaviours", scorer.behaviours)):
         cache.restore({key: arrays[f"{name}.{key}"] for key in ("keys", "fitness", "hits")})
-
-
-def _differences(old: dict, new: dict, prefix: str = "") -> list[str]:
-    """Settings that differ and may not."""
-    lines = []
-    for name in sorted(old.keys() | new.keys()):
-        before, after = old.get(name), new.get(name)
-        if isinstance(before, dict) and isinstance(after, dict):
-            lines += _differences(before, after, f"{prefix}{name}.")
-        elif name not in _MAY_CHANGE | _MAY_CHANGE_EVALUATION and _as_json(before) != _as_json(after):
-            lines.append(f"{prefix}{name} was {before!r}, now {after!r}")
-    return lines
-
-
-def _check_versions(written_by: dict[str, str]) -> None:
-    """Raises ValueError where a checkpoint is of another azero_jax; warns where other packages may round otherwise."""
-    for name, version in versions().items():
-        before = written_by.get(name)
-        if before == version:
-            continue
-        if name == "azero_jax":
-            raise ValueError(f"cannot resume: the checkpoint is of azero_jax {before}, this is {version}")
-        warnings.warn(
-            f"the checkpoint was written with {name} {before}, this is {version}: the search goes on, "
-            "but perhaps not exactly as it would have",
-            RuntimeWarning,
-            stacklevel=2,
-        )
-
-
-def _as_json(value: object) -> object:
-    return list(value) if isinstance(value, tuple) else value
-
-
-def versions() -> dict[str, str]:
-    """Versions that a result depends on."""
-    packages = {name: importlib.metadata.version(name) for name in ("jax", "jaxlib", "numpy")}
-    return {"python": platform.python_version(), **packages, "azero_jax": __version__}

@@ -1,7 +1,7 @@
 """All experiment settings as absl flags, under the names of the C++ release.
 
 The only module that knows flags: it defines them and turns their values into
-`experiment.Settings`. Names in the help texts are fields of `SearchExperimentSpec`
+`settings.Settings`. Names in the help texts are fields of `SearchExperimentSpec`
 (experiment.proto) unless they say otherwise.
 """
 
@@ -15,10 +15,10 @@ from absl import flags
 
 from azero_jax import baselines, evaluator, initial_programs, mutation, ops, scoring, task_specs
 from azero_jax.evolution import EvolutionSettings
-from azero_jax.experiment import EvaluationSettings, Settings
 from azero_jax.mutation import SearchSpace
 from azero_jax.program import MemorySize
 from azero_jax.scoring import EquivalenceSettings, HurdleSettings
+from azero_jax.settings import EvaluationSettings, Settings
 from azero_jax.text import COMPONENT_FUNCTIONS
 
 FLAGS = flags.FLAGS

@@ -8,6 +8,8 @@ from __future__ import annotations
 import dataclasses
 import enum
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from azero_jax.program import MemorySize
@@ -155,3 +157,10 @@ class Words:
     def size(self) -> int:
         """All numbers."""
         return self.first_task + self.lanes
+
+
+def element_index(fraction: jax.Array | np.ndarray, features_size: int) -> jax.Array:
+    """The element that a fraction in [0, 1) stands for: int(F * x) in float32, as executor.h; uint32."""
+    scaled = (np.float32(features_size) * fraction.astype(np.float32)).astype(np.int32)
+    # A fraction just below 1 rounds to 1 in float32.
+    return jnp.minimum(scaled.astype(np.uint32), np.uint32(features_size - 1))

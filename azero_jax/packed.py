@@ -90,12 +90,8 @@ class PackedLayout(NamedTuple):
     @classmethod
     def fitting(cls, num_lines: int, constant_words: int, memory: MemorySize) -> PackedLayout:
         """The smallest layout for programs of so many lines and this memory; most have the same one."""
-        lines, registers = _FEWEST_LINES, _FEWEST_REGISTERS
-        while lines < num_lines:
-            lines *= 2
-        while registers < sum(memory) + 1:
-            registers *= 2
-        return cls(lines, constant_words, registers)
+        lines, registers = power_of_two(num_lines), power_of_two(sum(memory) + 1)
+        return cls(max(_FEWEST_LINES, lines), constant_words, max(_FEWEST_REGISTERS, registers))
 
     def batches(self, population: Population, most: int = MAX_PROGRAMS) -> list[slice]:
         """Consecutive programs that fit, at most so many at a time."""
@@ -263,3 +259,8 @@ def low(word: Array) -> Array:
 def high(word: Array) -> Array:
     """The upper 16 bits."""
     return word >> np.uint32(16)
+
+
+def power_of_two(least: int) -> int:
+    """The smallest power of two that is at least so large: few sizes, so that little is compiled."""
+    return 1 << max(least - 1, 0).bit_length()

@@ -18,7 +18,7 @@ from azero_jax.assembler import most_instructions
 from azero_jax.execution import precision, run_jobs
 from azero_jax.instructions import RESULT_ROWS, Layout, Words
 from azero_jax.machine import MachineConfig, build
-from azero_jax.packed import PackedLayout, pack
+from azero_jax.packed import PackedLayout, pack, power_of_two
 from azero_jax.program import MemorySize, Population
 from azero_jax.tasks import Tasks
 
@@ -76,7 +76,7 @@ class SwitchStrategy:
             op_table=ops.table(),
             packed=PackedLayout.fitting(0, np.dtype(dtype).itemsize // 4, settings.memory),
             words=Words(
-                _power_of_two(_PROGRAMS_OF_A_CALL * (sum(settings.memory) + _USUAL_LENGTH)),
+                power_of_two(_PROGRAMS_OF_A_CALL * (sum(settings.memory) + _USUAL_LENGTH)),
                 settings.num_positions,
                 lanes,
             ),
@@ -125,7 +125,7 @@ class SwitchStrategy:
         config = self._config
         if lines <= config.packed.lines and instructions <= config.words.instructions:
             return
-        size = max(config.words.instructions, _power_of_two(instructions))
+        size = max(config.words.instructions, power_of_two(instructions))
         packed = PackedLayout.fitting(
             max(lines, config.packed.lines), config.packed.constant_words, config.layout.memory
         )
@@ -164,11 +164,7 @@ def _compiled_machine(config: MachineConfig) -> _CompiledMachine:
 
 def lanes_for(num_tasks: int) -> int:
     """Tasks that run side by side: the next power of two, up to 16."""
-    return min(_MOST_LANES, _power_of_two(num_tasks))
-
-
-def _power_of_two(least: int) -> int:
-    return 1 << (least - 1).bit_length()
+    return min(_MOST_LANES, power_of_two(num_tasks))
 
 
 class TaskGroup(NamedTuple):

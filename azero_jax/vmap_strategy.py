@@ -18,7 +18,7 @@ from jax import lax
 
 from azero_jax import draws, ops
 from azero_jax.execution import precision
-from azero_jax.instructions import EXAMPLE_HEADER, RESULT_ROWS, SCHEDULE_SHIFT, ExampleKind
+from azero_jax.instructions import EXAMPLE_HEADER, RESULT_ROWS, SCHEDULE_SHIFT, ExampleKind, element_index
 from azero_jax.liveness import find_live
 from azero_jax.packed import RegisterNumbers
 from azero_jax.program import Population, op_columns
@@ -109,7 +109,7 @@ class VmapStrategy:
             rows = np.flatnonzero(num_indices == count)
             last = constants[rows, count : count + 2]
             values[rows, : last.shape[1]] = last
-            for index in element_indices(constants[rows, :count], self._tasks.features_size).T:
+            for index in np.asarray(element_index(constants[rows, :count], self._tasks.features_size)).T:
                 element[rows] = element[rows] * self._tasks.features_size + index
         key = np.zeros(len(op), np.uint32)
         random = np.flatnonzero(op_columns().draws[op])
@@ -292,10 +292,3 @@ class VmapStrategy:
                 array = array.at[line.out].set(jnp.where(outputs == index, value, array[line.out]))
             updated.append(array)
         return _Memory(*updated)
-
-
-def element_indices(fractions: np.ndarray, features_size: int) -> np.ndarray:
-    """Elements that fractions in [0, 1) stand for: int(F * x) in float32, as executor.h."""
-    scaled = (np.float32(features_size) * fractions.astype(np.float32)).astype(np.int64)
-    # A fraction just below 1 rounds to 1 in float32.
-    return np.minimum(scaled, features_size - 1)

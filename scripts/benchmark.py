@@ -38,7 +38,7 @@ import jax
 
 from azero_jax import Evaluator, benchmarking
 from azero_jax.evaluator import DTYPES, STRATEGIES
-from azero_jax.experiment import versions
+from azero_jax.version import versions
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 FLAGS = absl_flags.FLAGS

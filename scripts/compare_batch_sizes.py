@@ -25,9 +25,9 @@ except ModuleNotFoundError:
 
 from azero_jax import evolution, flags
 from azero_jax.evaluator import Evaluator
-from azero_jax.experiment import Settings
 from azero_jax.mutation import Mutator
 from azero_jax.scoring import Scorer
+from azero_jax.settings import Settings
 from azero_jax.task_specs import make_tasks
 
 _BATCH_SIZES = absl_flags.DEFINE_list("batch_sizes", ["1", "100", "1000"], "child batch sizes to compare")

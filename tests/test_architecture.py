@@ -44,6 +44,7 @@ ORDER = (
     "checkpoint",
     "reporting",
     "baselines",
+    "settings",
     "experiment",
     "flags",
 )
