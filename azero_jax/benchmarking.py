@@ -128,7 +128,7 @@ def measure_ops(features_size: int, num_tasks: int, dtype: str, repeats: int) ->
         max_abs_error=100.0,
         dtype=dtype,
         lanes=lanes,
-        fingerprint=False,
+        fingerprint="",
         op_table=ops.table(),
         packed=PackedLayout.fitting(0, np.dtype(dtype).itemsize // 4, layout.memory),
         words=Words(2 * _COPIES_OF_AN_OP, 1, lanes),

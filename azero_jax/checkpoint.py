@@ -7,6 +7,7 @@ are kept, and a damaged newest one falls back to the one before.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -101,13 +102,22 @@ def clear(directory: pathlib.Path) -> None:
 
 
 def write_atomically(path: pathlib.Path, content: bytes) -> None:
-    """Writes a file so that its name never holds a part of it."""
+    """Writes a file so that its name never holds a part of it.
+
+    Raises:
+      OSError: it cannot be written; the error names it.
+    """
     aside = path.with_name(path.name + ".tmp")
-    with open(aside, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(aside, path)
+    try:
+        with open(aside, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(aside, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            aside.unlink()
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def _files(directory: pathlib.Path) -> list[tuple[int, pathlib.Path]]:

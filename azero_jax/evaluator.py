@@ -15,6 +15,7 @@ import numpy as np
 from azero_jax import ops, xla_flags
 from azero_jax.equivalence import structural_keys
 from azero_jax.execution import available_cores
+from azero_jax.fingerprints import FINGERPRINTS
 from azero_jax.instructions import RESULT_FINGERPRINT, RESULT_LOSS, RESULT_STEPS, SCHEDULE_SHIFT, ExampleKind
 from azero_jax.program import MemorySize, Population, Program
 from azero_jax.switch_strategy import RunSettings, SwitchStrategy
@@ -54,6 +55,7 @@ class Evaluator:
       num_threads: programs that run at the same time; by default one per core.
       deduplicate: whether programs that are the same but for dead instructions and
         names are run once. Results do not depend on it.
+      fingerprint: what `probe` hashes, "errors" or "predictions".
 
     Raises:
       ValueError: an argument out of range.
@@ -70,6 +72,7 @@ class Evaluator:
         strategy: str = "auto",
         num_threads: int | None = None,
         deduplicate: bool = True,
+        fingerprint: str = "errors",
     ):
         if not isinstance(tasks, Tasks):
             raise ValueError(f"tasks: expected Tasks, got {type(tasks).__name__}")
@@ -77,6 +80,8 @@ class Evaluator:
             raise ValueError(f"dtype={dtype!r}: expected one of {', '.join(map(repr, DTYPES))}")
         if strategy not in STRATEGIES:
             raise ValueError(f"strategy={strategy!r}: expected one of {', '.join(map(repr, STRATEGIES))}")
+        if fingerprint not in FINGERPRINTS:
+            raise ValueError(f"fingerprint={fingerprint!r}: expected one of {', '.join(map(repr, FINGERPRINTS))}")
         if not max_abs_error > 0:
             raise ValueError(f"max_abs_error={max_abs_error}: expected a positive number")
         if num_threads is not None and num_threads < 1:
@@ -91,7 +96,7 @@ class Evaluator:
         self.num_threads = num_threads or available_cores()
         self._num_ops = len(ops.table())
         self.strategy = strategy if strategy != "auto" else ("switch" if jax.default_backend() == "cpu" else "vmap")
-        run_settings = RunSettings(self.memory, self.max_abs_error, dtype, seed, self._num_positions())
+        run_settings = RunSettings(self.memory, self.max_abs_error, dtype, seed, fingerprint, self._num_positions())
         self._strategy: SwitchStrategy | VmapStrategy
         if self.strategy == "vmap":
             self._strategy = VmapStrategy(tasks, run_settings)
@@ -150,15 +155,16 @@ class Evaluator:
     def probe(
         self, population: Population, num_train_examples: int, num_valid_examples: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Fingerprints of behaviour: hashes of the errors on the first few examples.
+        """Fingerprints of behaviour: hashes of the errors, or predictions, on the first few examples.
 
         Args:
           population: P programs, whose addresses and ops must be valid.
           num_train_examples, num_valid_examples: examples to run, at most the tasks'.
 
         Returns:
-          Fingerprints uint64 [P], and train steps int64 [P, D]. Programs whose
-          errors are equal bit for bit on all tasks have equal fingerprints.
+          Fingerprints uint64 [P], and train steps int64 [P, D]. Programs whose errors are
+          equal bit for bit (or whose predictions are to about four digits) on all tasks
+          have equal fingerprints.
         """
         schedule = self._schedule(num_train_examples, num_valid_examples, 1)
         results = self._strategy.run(population, schedule, True)

@@ -12,9 +12,11 @@ import dataclasses
 import numpy as np
 
 from azero_jax.initial_programs import initial_population
-from azero_jax.mutation import Mutator
+from azero_jax.mutation import CONSTANT_MUTATIONS, Mutator
 from azero_jax.program import Population, Program
 from azero_jax.scoring import Scorer
+
+RESTARTS = ("best", "initial")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,9 +28,15 @@ class EvolutionSettings:
       tournament_size: T, programs drawn with replacement for each child.
       mutate_prob: share of children that are mutated; the others are copies.
       mutation_types: names of `mutation.MUTATION_TYPES`; repeats add weight.
+      constant_mutation: how constants change, of `mutation.CONSTANT_MUTATIONS`.
       initial_population: name or file of `initial_programs`.
       child_batch_size: children made from one population before any of them enters
         it; 1 is the release's one-at-a-time loop.
+      restart_stagnant_individuals: the population starts anew when so many programs
+        have brought no new best fitness; 0 never. As in the search for Lion (arXiv
+        2302.06675); neither in the paper nor in the release.
+      restart_from: "best", copies of the best program ever seen, or "initial", a new
+        initial population.
 
     Raises:
       ValueError: sizes that contradict each other.
@@ -38,8 +46,11 @@ class EvolutionSettings:
     tournament_size: int = 10
     mutate_prob: float = 0.9
     mutation_types: tuple[str, ...] = ("alter_parameter", "randomize_instruction", "randomize_component_function")
+    constant_mutation: str = "release"
     initial_population: str = "random"
     child_batch_size: int = 100
+    restart_stagnant_individuals: int = 0
+    restart_from: str = "best"
 
     def __post_init__(self) -> None:
         if self.population_size < 1:
@@ -54,6 +65,14 @@ class EvolutionSettings:
             raise ValueError(
                 f"child_batch_size={self.child_batch_size}: expected 1 to population_size={self.population_size}"
             )
+        if self.constant_mutation not in CONSTANT_MUTATIONS:
+            raise ValueError(
+                f"constant_mutation={self.constant_mutation!r}: expected one of {', '.join(CONSTANT_MUTATIONS)}"
+            )
+        if self.restart_stagnant_individuals < 0:
+            raise ValueError(f"restart_stagnant_individuals={self.restart_stagnant_individuals}: expected 0 or more")
+        if self.restart_from not in RESTARTS:
+            raise ValueError(f"restart_from={self.restart_from!r}: expected one of {', '.join(RESTARTS)}")
 
 
 @dataclasses.dataclass
@@ -88,8 +107,14 @@ def start(settings: EvolutionSettings, mutator: Mutator, scorer: Scorer, rng: np
     return state
 
 
-def step(state: EvolutionState, settings: EvolutionSettings, mutator: Mutator, scorer: Scorer) -> None:
-    """Makes `child_batch_size` children and puts them in place of the oldest programs."""
+def step(
+    state: EvolutionState, settings: EvolutionSettings, mutator: Mutator, scorer: Scorer
+) -> tuple[Population, np.ndarray]:
+    """Makes `child_batch_size` children and puts them in place of the oldest programs.
+
+    Returns:
+      The children and their fitness, float64 [child_batch_size].
+    """
     rng, size = state.rng, settings.population_size
     contestants = rng.integers(0, size, (settings.child_batch_size, settings.tournament_size))
     winners = np.argmax(state.fitness[contestants], axis=1)
@@ -98,10 +123,16 @@ def step(state: EvolutionState, settings: EvolutionSettings, mutator: Mutator, s
     mutator.mutate(children, mutated, rng)
     fitness = scorer.score(children)
     slots = (state.oldest + np.arange(len(children))) % size
-    state.population.code[slots] = children.code
-    state.population.constants[slots] = children.constants
-    state.population.lengths[slots] = children.lengths
-    state.fitness[slots] = fitness
+    replace(state, slots, children, fitness)
     state.oldest = (state.oldest + len(children)) % size
     state.individuals += len(children)
     scorer.move_hurdle(state.fitness, state.individuals - len(children), state.individuals)
+    return children, fitness
+
+
+def replace(state: EvolutionState, slots: np.ndarray, programs: Population, fitness: np.ndarray) -> None:
+    """Puts programs and their fitness into slots (int64 [n]) of the population."""
+    state.population.code[slots] = programs.code
+    state.population.constants[slots] = programs.constants
+    state.population.lengths[slots] = programs.lengths
+    state.fitness[slots] = fitness

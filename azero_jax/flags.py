@@ -2,35 +2,105 @@
 
 The only module that knows flags: it defines them and turns their values into
 `settings.Settings`. Names in the help texts are fields of `SearchExperimentSpec`
-(experiment.proto) unless they say otherwise.
+(experiment.proto) unless they say otherwise. What islands do not share comes from
+flags, too: each has its own copy of them all.
 """
 
 from __future__ import annotations
 
+import copy
 import os
 import pathlib
 import secrets
+import shlex
 
 from absl import flags
 
-from azero_jax import baselines, evaluator, initial_programs, mutation, ops, scoring, task_specs
+from azero_jax import (
+    baselines,
+    evaluator,
+    evolution,
+    fingerprints,
+    initial_programs,
+    mutation,
+    ops,
+    scoring,
+    task_specs,
+)
 from azero_jax.evolution import EvolutionSettings
 from azero_jax.mutation import SearchSpace
 from azero_jax.program import MemorySize
-from azero_jax.scoring import EquivalenceSettings, HurdleSettings
-from azero_jax.settings import EvaluationSettings, Settings
+from azero_jax.scoring import EquivalenceSettings, HurdleSettings, TrainBudgetSettings
+from azero_jax.search import EvaluationSettings, SearchSettings
+from azero_jax.settings import IslandSettings, MigrationSettings, Settings
 from azero_jax.text import COMPONENT_FUNCTIONS
 
 FLAGS = flags.FLAGS
 
-_ALL_OPS = [op.name for op in ops.table()[1:]]
 _FUNCTIONS = [name.lower() for name in COMPONENT_FUNCTIONS]
+
+# What --method sets. The release's are the defaults of the flags themselves.
+METHODS: dict[str, dict[str, object]] = {
+    "release": {},
+    # Section 3.2 and supplement S3: insertion or removal, of which removal is twice as
+    # likely; a whole component function; one argument.
+    "paper": {
+        "population_size": 100,
+        "allowed_mutation_types": [
+            "insert_instruction:1",
+            "remove_instruction:2",
+            "randomize_component_function:3",
+            "alter_parameter:3",
+        ],
+        "constant_mutation": "paper",
+        "fitness_combination_mode": "median",
+        "fec_fingerprint": "predictions",
+        "fec_forget_every": 0,
+        "hurdle_percentile": 75.0,
+        "train_budget_baseline": "neural_net",
+        "train_budget_threshold_factor": 4.0,
+    },
+}
+
+# What an island may have for itself: not the search space, or programs could not migrate.
+_OF_AN_ISLAND = (
+    "search_tasks",
+    "method",
+    "population_size",
+    "tournament_size",
+    "mutate_prob",
+    "allowed_mutation_types",
+    "constant_mutation",
+    "initial_population",
+    "child_batch_size",
+    "restart_stagnant_individuals",
+    "restart_from",
+    "hall_of_fame_size",
+    "fitness_combination_mode",
+    "fec_algebra",
+    "fec_num_train_examples",
+    "fec_num_valid_examples",
+    "fec_fingerprint",
+    "fec_cache_size",
+    "fec_forget_every",
+    "hurdle_percentile",
+    "hurdle_train_share",
+    "hurdle_move_every",
+    "train_budget_baseline",
+    "train_budget_threshold_factor",
+    "max_abs_error",
+)
 
 
 def define() -> None:
     """Defines the flags of `scripts/evolve.py`."""
-    evolution, evaluation = EvolutionSettings(), EvaluationSettings()
-    equivalence, hurdle = EquivalenceSettings(), HurdleSettings()
+    evolving, evaluation = EvolutionSettings(), EvaluationSettings()
+    equivalence, hurdle, budget, migration = (
+        EquivalenceSettings(),
+        HurdleSettings(),
+        TrainBudgetSettings(),
+        MigrationSettings(),
+    )
     generators = ", ".join(task_specs.GENERATORS)
 
     # Where and how long.
@@ -66,6 +136,7 @@ def define() -> None:
     flags.DEFINE_float("max_seconds", 0, "seconds for the run; 0 for any time", lower_bound=0)
     flags.DEFINE_integer("progress_every", 10_000, "programs between progress reports", lower_bound=1)
     flags.DEFINE_float("checkpoint_seconds", 60, "seconds between checkpoints", lower_bound=0)
+    flags.DEFINE_boolean("tensorboard", False, "write TensorBoard's event files to --output_dir/tensorboard, too")
 
     # Tasks.
     for name, default, what in (
@@ -77,6 +148,12 @@ def define() -> None:
             f"{name}_tasks", default, f"tasks {what}, as generator:name=value,...; generators: {generators}"
         )
     flags.DEFINE_enum("final_baseline", "", ["", *baselines.BASELINES], "model that is scored on the final tasks, too")
+    flags.DEFINE_integer(
+        "funnel_rounds",
+        1,
+        "rounds of selection; each runs a quarter of the finalists before on four times as many select tasks",
+        lower_bound=1,
+    )
     flags.DEFINE_boolean("randomize_task_seeds", False, "draw new seeds for search and select tasks in each experiment")
 
     # Search space.
@@ -84,7 +161,9 @@ def define() -> None:
         name = ops.KIND_NAMES[kind]
         flags.DEFINE_integer(f"max_{name}_addresses", size, f"{name} addresses of the memory (definitions.h)")
     for function in _FUNCTIONS:
-        flags.DEFINE_list(f"{function}_ops", _ALL_OPS, f"ops that {function} may hold; empty leaves it as it is")
+        flags.DEFINE_list(
+            f"{function}_ops", list(mutation.EVERY_OP), f"ops that {function} may hold; empty leaves it as it is"
+        )
         flags.DEFINE_integer(f"{function}_size_init", 10, f"instructions of {function} at the start", lower_bound=0)
         for limit in ("min", "max"):
             flags.DEFINE_integer(
@@ -95,26 +174,70 @@ def define() -> None:
             )
 
     # Method.
-    flags.DEFINE_integer("population_size", evolution.population_size, "programs of the population")
-    flags.DEFINE_integer("tournament_size", evolution.tournament_size, "programs drawn for each tournament")
-    flags.DEFINE_float("mutate_prob", evolution.mutate_prob, "share of children that are mutated")
+    flags.DEFINE_enum(
+        "method", "release", list(METHODS), "where the paper and the release differ; other flags on the line still win"
+    )
+    flags.DEFINE_integer("population_size", evolving.population_size, "programs of each population")
+    flags.DEFINE_integer("tournament_size", evolving.tournament_size, "programs drawn for each tournament")
+    flags.DEFINE_float("mutate_prob", evolving.mutate_prob, "share of children that are mutated")
     flags.DEFINE_list(
         "allowed_mutation_types",
-        list(evolution.mutation_types),
-        f"drawn uniformly, repeats add weight: {', '.join(mutation.MUTATION_TYPES)}",
+        list(evolving.mutation_types),
+        f"drawn uniformly, or by weight as in insert_instruction:2: {', '.join(mutation.MUTATION_TYPES)}",
+    )
+    flags.DEFINE_enum(
+        "constant_mutation",
+        evolving.constant_mutation,
+        mutation.CONSTANT_MUTATIONS,
+        "release: times exp(N(0, 1)), or one in ten a flip of the sign; paper: times U[0.5, 2), one in ten with a flip",
     )
     flags.DEFINE_string(
         "initial_population",
-        evolution.initial_population,
+        evolving.initial_population,
         f"{', '.join(initial_programs.NAMES)}, or a file with a program",
     )
     flags.DEFINE_integer(
         "child_batch_size",
-        evolution.child_batch_size,
+        evolving.child_batch_size,
         "children made from one population at a time; 1 is the release's loop",
+    )
+    flags.DEFINE_integer(
+        "restart_stagnant_individuals",
+        evolving.restart_stagnant_individuals,
+        "a population starts anew when so many programs bring no new best fitness; 0 never (not in the release)",
+    )
+    flags.DEFINE_enum(
+        "restart_from", evolving.restart_from, evolution.RESTARTS, "the best program ever seen, or initial programs"
+    )
+    flags.DEFINE_integer(
+        "hall_of_fame_size",
+        0,
+        "best programs ever seen, no two of one fitness, that are finalists; with 0 it is the best of the last "
+        "population, as in the release",
+        lower_bound=0,
+    )
+    flags.DEFINE_string(
+        "train_budget_baseline",
+        budget.baseline,
+        "hand-written program whose cost limits that of others, neural_net in the release; empty for no limit "
+        f"(train_budget.proto): {', '.join(initial_programs.HAND_WRITTEN)}",
+    )
+    flags.DEFINE_float(
+        "train_budget_threshold_factor",
+        budget.threshold_factor,
+        "programs that cost more, so many times over, do not run",
     )
     flags.DEFINE_enum(
         "fitness_combination_mode", "mean", scoring.COMBINATIONS, "how fitness over search tasks becomes one number"
+    )
+    flags.DEFINE_boolean(
+        "fec_algebra", equivalence.algebra, "programs that are equal by algebra run once (not in the release)"
+    )
+    flags.DEFINE_enum(
+        "fec_fingerprint",
+        equivalence.fingerprint,
+        fingerprints.FINGERPRINTS,
+        "what of a probe is compared: exact errors as in the release, or truncated predictions as in the paper",
     )
     flags.DEFINE_integer(
         "fec_num_train_examples",
@@ -133,6 +256,27 @@ def define() -> None:
     )
     flags.DEFINE_float("hurdle_train_share", hurdle.train_share, "share of the training examples before the hurdle")
     flags.DEFINE_integer("hurdle_move_every", hurdle.move_every, "programs between moves of the hurdle")
+
+    # Islands.
+    flags.DEFINE_integer(
+        "num_islands", None, "populations; by default as many as --island_flags, or one", lower_bound=1
+    )
+    flags.DEFINE_multi_string(
+        "island_flags",
+        [],
+        "flags of one island, as in --island_flags='--search_tasks=... --hurdle_percentile=75'; repeat it for the "
+        "next island; islands take turns where there are more of them",
+    )
+    flags.DEFINE_integer(
+        "migrate_every", migration.every, "programs that each island makes between exchanges; 0 for no exchange"
+    )
+    flags.DEFINE_float("migrate_share", migration.share, "share of each population that migrates, to random islands")
+    flags.DEFINE_integer(
+        "num_workers",
+        0,
+        "processes that islands are spread over; 0 for none; results do not depend on it",
+        lower_bound=0,
+    )
 
     # Evaluation.
     flags.DEFINE_float("max_abs_error", evaluation.max_abs_error, "a larger error on any example gives fitness 0")
@@ -154,53 +298,19 @@ def settings() -> Settings:
     Raises:
       ValueError: values that are wrong or contradict each other, with the flag's name.
     """
-    values = FLAGS.flag_values_dict()
-    initial = tuple(values[f"{function}_size_init"] for function in _FUNCTIONS)
-    limits = {
-        limit: tuple(
-            size if values[f"mutate_{function}_size_{limit}"] is None else values[f"mutate_{function}_size_{limit}"]
-            for function, size in zip(_FUNCTIONS, initial)
-        )
-        for limit in ("min", "max")
-    }
-    space = SearchSpace(
-        memory=MemorySize(*(values[f"max_{ops.KIND_NAMES[kind]}_addresses"] for kind in ops.KINDS)),
-        **{f"{function}_ops": tuple(name for name in values[f"{function}_ops"] if name) for function in _FUNCTIONS},
-        initial_sizes=initial,
-        min_sizes=limits["min"],
-        max_sizes=limits["max"],
-    )
-    evolution = EvolutionSettings(
-        population_size=values["population_size"],
-        tournament_size=values["tournament_size"],
-        mutate_prob=values["mutate_prob"],
-        mutation_types=tuple(values["allowed_mutation_types"]),
-        initial_population=values["initial_population"],
-        child_batch_size=min(values["child_batch_size"], values["population_size"])
-        if FLAGS["child_batch_size"].using_default_value
-        else values["child_batch_size"],
-    )
-    names = ("num_train_examples", "num_valid_examples", "cache_size", "forget_every")
+    values = _values(FLAGS)
     random_seed = values["random_seed"]
     return Settings(
-        space=space,
-        evolution=evolution,
-        evaluation=EvaluationSettings(
-            *(values[name] for name in ("max_abs_error", "dtype", "strategy", "num_threads"))
-        ),
-        equivalence=EquivalenceSettings(**{name: values[f"fec_{name}"] for name in names}),
-        hurdle=HurdleSettings(
-            **{name: values[f"hurdle_{name}"] for name in ("percentile", "train_share", "move_every")}
-        ),
-        fitness_combination=values["fitness_combination_mode"],
+        islands=_islands(),
+        migration=MigrationSettings(values["migrate_every"], values["migrate_share"]),
         random_seed=secrets.randbits(31) if random_seed is None else random_seed,
         **{
             name: values[name]
             for name in (
-                "search_tasks",
                 "select_tasks",
                 "final_tasks",
                 "final_baseline",
+                "funnel_rounds",
                 "randomize_task_seeds",
                 "max_experiments",
                 "sufficient_fitness",
@@ -211,6 +321,112 @@ def settings() -> Settings:
             )
         },
     )
+
+
+def _values(flag_values: flags.FlagValues) -> dict:
+    """The values of flags, with what the method sets where nobody else did."""
+    values = flag_values.flag_values_dict()
+    for name, value in METHODS[values["method"]].items():
+        if flag_values[name].using_default_value:
+            values[name] = value
+    if flag_values["child_batch_size"].using_default_value:
+        values["child_batch_size"] = min(values["child_batch_size"], values["population_size"])
+    return values
+
+
+def _islands() -> tuple[IslandSettings, ...]:
+    own = [_island(text) for text in FLAGS.island_flags] or [_island("")]
+    count = FLAGS.num_islands or len(own)
+    if count < len(own):
+        raise ValueError(f"num_islands={count}: expected at least {len(own)}, the number of --island_flags")
+    return tuple(own[number % len(own)] for number in range(count))
+
+
+def _island(text: str) -> IslandSettings:
+    """An island whose own flags are `text`."""
+    own = copy.deepcopy(FLAGS)
+    try:
+        rest = own(["island_flags", *shlex.split(text)])[1:]
+    except (flags.Error, ValueError) as error:
+        raise ValueError(f"island_flags={text!r}: {error}") from error
+    if rest:
+        raise ValueError(f"island_flags={text!r}: unexpected argument {rest[0]!r}, expected --name=value")
+    before, values = FLAGS.flag_values_dict(), own.flag_values_dict()
+    common = [name for name in values if values[name] != before[name] and name not in _OF_AN_ISLAND]
+    if common:
+        raise ValueError(
+            f"island_flags={text!r}: {common[0]} is of the whole run, an island may have {', '.join(_OF_AN_ISLAND)}"
+        )
+    values = _values(own)
+    return IslandSettings(values["search_tasks"], _search_settings(values))
+
+
+def _search_settings(values: dict) -> SearchSettings:
+    def those_of(prefix: str, *names: str) -> dict:
+        return {name: values[prefix + name] for name in names}
+
+    return SearchSettings(
+        space=_space(values),
+        evolution=EvolutionSettings(
+            mutation_types=_mutation_types(values["allowed_mutation_types"]),
+            **those_of(
+                "",
+                "population_size",
+                "tournament_size",
+                "mutate_prob",
+                "constant_mutation",
+                "initial_population",
+                "child_batch_size",
+                "restart_stagnant_individuals",
+                "restart_from",
+            ),
+        ),
+        evaluation=EvaluationSettings(**those_of("", "max_abs_error", "dtype", "strategy", "num_threads")),
+        equivalence=EquivalenceSettings(
+            **those_of(
+                "fec_",
+                "algebra",
+                "num_train_examples",
+                "num_valid_examples",
+                "fingerprint",
+                "cache_size",
+                "forget_every",
+            )
+        ),
+        hurdle=HurdleSettings(**those_of("hurdle_", "percentile", "train_share", "move_every")),
+        train_budget=TrainBudgetSettings(**those_of("train_budget_", "baseline", "threshold_factor")),
+        fitness_combination=values["fitness_combination_mode"],
+        hall_of_fame_size=values["hall_of_fame_size"],
+    )
+
+
+def _space(values: dict) -> SearchSpace:
+    initial = tuple(values[f"{function}_size_init"] for function in _FUNCTIONS)
+    limits = {
+        limit: tuple(
+            size if values[f"mutate_{function}_size_{limit}"] is None else values[f"mutate_{function}_size_{limit}"]
+            for function, size in zip(_FUNCTIONS, initial)
+        )
+        for limit in ("min", "max")
+    }
+    return SearchSpace(
+        memory=MemorySize(*(values[f"max_{ops.KIND_NAMES[kind]}_addresses"] for kind in ops.KINDS)),
+        **{f"{function}_ops": tuple(name for name in values[f"{function}_ops"] if name) for function in _FUNCTIONS},
+        initial_sizes=initial,
+        min_sizes=limits["min"],
+        max_sizes=limits["max"],
+    )
+
+
+def _mutation_types(weighted: list[str]) -> tuple[str, ...]:
+    """Names of mutation types, repeated as often as the weight behind their colon."""
+    types: list[str] = []
+    for item in weighted:
+        name, colon, weight = item.partition(":")
+        if colon and not (weight.isdecimal() and int(weight)):
+            raise ValueError(f"allowed_mutation_types: {item!r}: expected a positive integer behind the colon")
+        types += [name] * (int(weight) if colon else 1)
+    return tuple(types)
 
 
 def output_dir() -> pathlib.Path | None:

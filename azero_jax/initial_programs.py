@@ -52,7 +52,15 @@ def Learn():
   m0 = m0 + m1
 """
 
-HAND_WRITTEN = {"no_op": "def Predict():\n", "linear": LINEAR, "neural_net": NEURAL_NET}
+# What an integration test of the release has to repair: no weight is ever drawn.
+DAMAGED_NEURAL_NET = "".join(line for line in NEURAL_NET.splitlines(keepends=True) if "gaussian" not in line)
+
+HAND_WRITTEN = {
+    "no_op": "def Predict():\n",
+    "linear": LINEAR,
+    "neural_net": NEURAL_NET,
+    "damaged_neural_net": DAMAGED_NEURAL_NET,
+}
 NAMES = (*HAND_WRITTEN, "random")
 
 

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from azero_jax import draws, lane_forms, ops
+from azero_jax import draws, fingerprints, lane_forms, ops
 from azero_jax.assembler import assemble
 from azero_jax.instructions import (
     CONSTANTS,
@@ -67,7 +67,7 @@ class MachineConfig(NamedTuple):
       max_abs_error: a larger error on any example stops a task.
       dtype: "float32" or "float64".
       lanes: D, tasks that run side by side.
-      fingerprint: whether errors are hashed, for functional equivalence.
+      fingerprint: what is hashed, of `FINGERPRINTS`, or "" for nothing.
       op_table: the ops known.
       packed: the form in which programs come.
       words: where code, schedule and task numbers are.
@@ -78,7 +78,7 @@ class MachineConfig(NamedTuple):
     max_abs_error: float
     dtype: str
     lanes: int
-    fingerprint: bool
+    fingerprint: str
     op_table: tuple[ops.Op, ...]
     packed: PackedLayout
     words: Words
@@ -231,14 +231,12 @@ def _control_branches(config: MachineConfig):
     def sigmoid(x):
         return 1 / (1 + jnp.exp(-x))
 
-    def with_error(state, error):
-        """The fingerprint after an error, of tasks that have not failed."""
-        bits_type = jnp.uint32 if dtype == np.float32 else jnp.uint64
-        as_bits = lambda x: lax.bitcast_convert_type(x, bits_type)
+    def with_example(state, prediction, error):
+        """The fingerprint after an example, of tasks that have not failed."""
         fingerprint = fixed_row(state, layout.FINGERPRINT)
-        mixed = (as_bits(fingerprint) ^ as_bits(error)) * bits_type(0x9E3779B1)
-        mixed = lax.bitcast_convert_type(mixed ^ (mixed >> bits_type(15)), dtype)
-        return jnp.where(fixed_row(state, layout.STEPS) < 0, fingerprint, mixed)
+        bits = lax.bitcast_convert_type(fingerprint, np.uint32 if dtype == np.float32 else np.uint64)
+        after = fingerprints.mixed(bits, fingerprints.hashed_value(config.fingerprint, prediction, error))
+        return jnp.where(fixed_row(state, layout.STEPS) < 0, fingerprint, lax.bitcast_convert_type(after, dtype))
 
     def start(state, operands):
         rows = lax.broadcasted_iota(jnp.int32, (layout.first_free, lanes), 0)
@@ -281,7 +279,7 @@ def _control_branches(config: MachineConfig):
             rows = [prediction, fixed_row(state, layout.BEST), fixed_row(state, layout.LOSS), *rows]
             first = layout.PREDICTION
         if config.fingerprint:
-            rows = [with_error(state, error), *rows]
+            rows = [with_example(state, prediction, error), *rows]
             first = layout.FINGERPRINT
         return _write(state, np.uint32(first), jnp.concatenate(rows))
 
@@ -307,7 +305,7 @@ def _control_branches(config: MachineConfig):
         rows = [loss, new_steps, hidden_label_and_features(operands, first_row)]
         first = layout.LOSS
         if config.fingerprint:
-            rows = [with_error(state, error), prediction, fixed_row(state, layout.BEST), *rows]
+            rows = [with_example(state, prediction, error), prediction, fixed_row(state, layout.BEST), *rows]
             first = layout.FINGERPRINT
         program_counter = target(state, operands, kind)
         return State(program_counter, position, _write(state, np.uint32(first), jnp.concatenate(rows)).memory)

@@ -1,6 +1,7 @@
 """Mutation: the search space, random instructions, and the eight mutation types, in batches.
 
-Types and rules are those of the C++ release (`mutator.cc`, `instruction.cc`).
+Types and rules are those of the C++ release (`mutator.cc`, `instruction.cc`); the
+paper's rule for constants is the other choice of `CONSTANT_MUTATIONS`.
 Each type acts on all children that drew it at once; functions here change the
 arrays of the population that they are given.
 """
@@ -15,6 +16,9 @@ import numpy as np
 from azero_jax import ops
 from azero_jax.program import FIRST_OUTPUT, NO_KIND, MemorySize, Population, op_columns
 from azero_jax.text import COMPONENT_FUNCTIONS, IN1, IN2, OP, OUT
+
+CONSTANT_MUTATIONS = ("release", "paper")
+EVERY_OP = tuple(op.name for op in ops.table()[1:])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,13 +37,13 @@ class SearchSpace:
         contradict each other.
     """
 
-    memory: MemorySize
-    setup_ops: tuple[str, ...]
-    predict_ops: tuple[str, ...]
-    learn_ops: tuple[str, ...]
-    initial_sizes: tuple[int, int, int]
-    min_sizes: tuple[int, int, int]
-    max_sizes: tuple[int, int, int]
+    memory: MemorySize = dataclasses.field(default_factory=MemorySize)
+    setup_ops: tuple[str, ...] = EVERY_OP
+    predict_ops: tuple[str, ...] = EVERY_OP
+    learn_ops: tuple[str, ...] = EVERY_OP
+    initial_sizes: tuple[int, int, int] = (10, 10, 10)
+    min_sizes: tuple[int, int, int] = (10, 10, 10)
+    max_sizes: tuple[int, int, int] = (10, 10, 10)
 
     def __post_init__(self) -> None:
         self.memory.validate()
@@ -84,9 +88,11 @@ class InstructionSampler:
 
     Args:
       space: the search space.
+      constant_mutation: how constants change, of `CONSTANT_MUTATIONS`.
     """
 
-    def __init__(self, space: SearchSpace):
+    def __init__(self, space: SearchSpace, constant_mutation: str = "release"):
+        self._constant_mutation = constant_mutation
         table = ops.table()
         most = max(1, *(len(names) for names in space.op_names))
         self._allowed = np.zeros((3, most), np.int64)
@@ -135,18 +141,22 @@ class InstructionSampler:
     def mutated_constants(
         self, op: np.ndarray, which: np.ndarray, values: np.ndarray, rng: np.random.Generator
     ) -> np.ndarray:
-        """Constants [n, 3] after mutation of one of each (`which`, int64 [n]), as instruction.cc.
+        """Constants [n, 3] after mutation of one of each (`which`, int64 [n]).
 
-        One in ten only flips its sign, the others are multiplied by exp(N(0, 1)).
-        Standard deviations never flip, indices are redrawn, and bounds of uniform
-        distributions are put in order.
+        In the release (instruction.cc) one in ten only flips its sign, and the others are
+        multiplied by exp(N(0, 1)). In the paper (supplement S3) all are multiplied by
+        U[0.5, 2), and one in ten flips its sign, too. In both, standard deviations never
+        flip, indices are redrawn, and bounds of uniform distributions are put in order.
         """
         rows = np.arange(len(op))
         meaning = self.meanings[op, which]
         old = values[rows, which]
         flips = rng.random(len(op)) < 0.1
-        scaled = old * np.exp(rng.standard_normal(len(op)))
-        new = np.where(flips, np.where(meaning == 6, old, -old), scaled)
+        signs = np.where(flips & (meaning != 6), -1.0, 1.0)
+        if self._constant_mutation == "paper":
+            new = signs * old * rng.uniform(0.5, 2.0, len(op))
+        else:
+            new = signs * old * np.where(flips, 1.0, np.exp(rng.standard_normal(len(op))))
         new = np.where(meaning == 2, rng.random(len(op)), new)
         result = values.copy()
         result[rows, which] = new
@@ -188,8 +198,13 @@ class Mutator:
     sampler: InstructionSampler
 
     @classmethod
-    def of(cls, space: SearchSpace, types: tuple[str, ...]) -> Mutator:
+    def of(cls, space: SearchSpace, types: tuple[str, ...], constant_mutation: str = "release") -> Mutator:
         """Makes a mutator.
+
+        Args:
+          space: the search space.
+          types: names of `MUTATION_TYPES`; repeats add weight.
+          constant_mutation: how constants change, of `CONSTANT_MUTATIONS`.
 
         Raises:
           ValueError: an unknown type, none, or nothing that may be mutated.
@@ -202,7 +217,7 @@ class Mutator:
             )
         if not len(space.mutable_functions):
             raise ValueError("setup_ops, predict_ops and learn_ops are all empty: nothing can be mutated")
-        return cls(space, types, InstructionSampler(space))
+        return cls(space, types, InstructionSampler(space, constant_mutation))
 
     def mutate(self, population: Population, which: np.ndarray, rng: np.random.Generator) -> None:
         """Mutates some programs (int64 [n]) of a population, in place."""

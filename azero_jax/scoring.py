@@ -1,8 +1,8 @@
 """From a population to one number per program, running as few programs as possible.
 
-Programs that are equal by algebra to one that was scored are looked up first; what is
-left runs on a few examples, and only programs that behave like none seen before run in
-full.
+Programs that are equal by algebra to one that was scored are looked up first. Of what is
+left, programs over the train budget do not run; the others run on a few examples, and only
+those that behave like none seen before run on, to the hurdle or to the end.
 """
 
 from __future__ import annotations
@@ -11,10 +11,13 @@ import dataclasses
 
 import numpy as np
 
+from azero_jax.costs import program_costs
 from azero_jax.equivalence import algebraic_keys
 from azero_jax.evaluator import Evaluator
 from azero_jax.fec import FitnessCache
-from azero_jax.program import Population
+from azero_jax.initial_programs import HAND_WRITTEN
+from azero_jax.liveness import smallest_memory
+from azero_jax.program import MemorySize, Population, Program
 
 COMBINATIONS = ("mean", "median")
 
@@ -31,14 +34,18 @@ class EquivalenceSettings:
     """How functional equivalence is checked.
 
     Attributes:
+      algebra: whether programs are compared by algebra.
       num_train_examples, num_valid_examples: examples of a probe; without any,
-        only algebra is compared.
+        behaviour is not compared.
+      fingerprint: what of a probe is compared, of `fingerprints.FINGERPRINTS`.
       cache_size: entries kept, of each cache.
       forget_every: hits after which an entry is dropped; 0 never.
     """
 
+    algebra: bool = True
     num_train_examples: int = 10
     num_valid_examples: int = 10
+    fingerprint: str = "errors"
     cache_size: int = 100_000
     forget_every: int = 100
 
@@ -79,7 +86,35 @@ class HurdleSettings:
             raise ValueError(f"hurdle_move_every={self.move_every}: expected a positive integer")
 
 
+@dataclasses.dataclass(frozen=True)
+class TrainBudgetSettings:
+    """Which programs are too expensive to run (train_budget.proto).
+
+    A program whose cost, by `costs`, exceeds that of a baseline program so many times
+    over has fitness 0. The release takes a factor of 2, the paper 4.
+
+    Attributes:
+      baseline: name of `initial_programs.HAND_WRITTEN`; empty for no budget.
+      threshold_factor: of the baseline's cost.
+
+    Raises:
+      ValueError: an unknown baseline or a factor that is not positive.
+    """
+
+    baseline: str = ""
+    threshold_factor: float = 2.0
+
+    def __post_init__(self) -> None:
+        if self.baseline and self.baseline not in HAND_WRITTEN:
+            raise ValueError(
+                f"train_budget_baseline={self.baseline!r}: expected one of {', '.join(HAND_WRITTEN)}, or nothing"
+            )
+        if not self.threshold_factor > 0:
+            raise ValueError(f"train_budget_threshold_factor={self.threshold_factor}: expected a positive number")
+
+
 _NO_HURDLE = HurdleSettings()
+_NO_TRAIN_BUDGET = TrainBudgetSettings()
 
 
 @dataclasses.dataclass
@@ -90,15 +125,19 @@ class Counters:
       train_steps: training examples seen, over all tasks, probes included.
       algebraic_hits: programs whose algebraic key was known, from the cache or the batch.
       equivalence_hits: other programs whose behaviour was known.
+      budget_stops: programs over the train budget.
       hurdle_stops: programs that stopped at the hurdle.
       evaluations: programs that ran in full.
+      early_stops: those of them that an error stopped early on some task.
     """
 
     train_steps: int = 0
     algebraic_hits: int = 0
     equivalence_hits: int = 0
+    budget_stops: int = 0
     hurdle_stops: int = 0
     evaluations: int = 0
+    early_stops: int = 0
 
 
 class Scorer:
@@ -109,6 +148,7 @@ class Scorer:
       combination: how fitness over tasks becomes one number, of `COMBINATIONS`.
       equivalence: how equivalent programs are found.
       hurdle: when poor programs stop early.
+      train_budget: which programs do not run.
 
     Attributes:
       hurdle_fitness: below this a program stops early; nothing does before the first
@@ -124,6 +164,7 @@ class Scorer:
         combination: str,
         equivalence: EquivalenceSettings,
         hurdle: HurdleSettings = _NO_HURDLE,
+        train_budget: TrainBudgetSettings = _NO_TRAIN_BUDGET,
     ):
         for name in ("num_train_examples", "num_valid_examples"):
             probe, available = getattr(equivalence, name), getattr(evaluator.tasks, name)
@@ -137,15 +178,29 @@ class Scorer:
         self.expressions = FitnessCache(equivalence.cache_size)
         self.behaviours = FitnessCache(equivalence.cache_size, equivalence.forget_every)
         self.counters = Counters()
+        self._most_expensive = train_budget.threshold_factor * self._baseline_cost(train_budget.baseline)
+
+    def _baseline_cost(self, baseline: str) -> float:
+        """Cost of a hand-written program, infinite without one."""
+        if not baseline:
+            return np.inf
+        population = Population.from_programs([Program.from_text(HAND_WRITTEN[baseline])])
+        return float(self._costs(population, smallest_memory(population))[0])
+
+    def _costs(self, population: Population, memory: MemorySize) -> np.ndarray:
+        tasks = self.evaluator.tasks
+        return program_costs(population, memory, tasks.features_size, tasks.num_train_examples * tasks.num_train_epochs)
 
     def score(self, population: Population) -> np.ndarray:
         """Fitness of each program, float64 [P]."""
+        if not self.equivalence.algebra:
+            return self._run_affordable(population)
         keys, first, inverse = np.unique(self._algebraic_keys(population), return_index=True, return_inverse=True)
         fitness = self.expressions.lookup(keys)
         unknown = np.flatnonzero(np.isnan(fitness))
         self.counters.algebraic_hits += len(population) - len(unknown)
         if len(unknown):
-            fitness[unknown] = self._run(population.take(first[unknown]))
+            fitness[unknown] = self._run_affordable(population.take(first[unknown]))
             self.expressions.insert(keys[unknown], fitness[unknown])
         return fitness[inverse]
 
@@ -158,8 +213,19 @@ class Scorer:
             num_threads=evaluator.num_threads,
         )
 
+    def _run_affordable(self, population: Population) -> np.ndarray:
+        """Fitness of programs that algebra does not know; 0 of those over the train budget."""
+        if self._most_expensive == np.inf:
+            return self._run(population)
+        fitness = np.zeros(len(population))
+        affordable = np.flatnonzero(self._costs(population, self.evaluator.memory) <= self._most_expensive)
+        self.counters.budget_stops += len(population) - len(affordable)
+        if len(affordable):
+            fitness[affordable] = self._run(population.take(affordable))
+        return fitness
+
     def _run(self, population: Population) -> np.ndarray:
-        """Fitness of programs, no two of them equal by algebra."""
+        """Fitness of programs that run, if only on the examples of a probe."""
         counters = self.counters
         if not self.equivalence.probes:
             return self._evaluate(population)
@@ -202,6 +268,9 @@ class Scorer:
     def _evaluate_on(self, population: Population, num_train_examples: int | None = None) -> np.ndarray:
         evaluation = self.evaluator.run(population, num_train_examples)
         if num_train_examples is None:
+            tasks = self.evaluator.tasks
+            stopped = evaluation.train_steps < tasks.num_train_examples * tasks.num_train_epochs
             self.counters.evaluations += len(population)
+            self.counters.early_stops += int(stopped.any(axis=1).sum())
         self.counters.train_steps += int(evaluation.train_steps.sum())
         return combine(evaluation.fitness, self.combination)

@@ -7,27 +7,49 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
+
 from azero_jax.baselines import BASELINES
-from azero_jax.evolution import EvolutionSettings
-from azero_jax.mutation import SearchSpace
-from azero_jax.scoring import COMBINATIONS, EquivalenceSettings, HurdleSettings
+from azero_jax.search import SearchSettings
 
 
 @dataclasses.dataclass(frozen=True)
-class EvaluationSettings:
-    """How programs are run.
+class IslandSettings:
+    """One population of a run.
 
     Attributes:
-      max_abs_error: a larger error on any example gives fitness 0.
-      dtype: "float32" or "float64".
-      strategy: "switch", "vmap" or "auto".
-      num_threads: programs that run at the same time; 0 for one per core.
+      search_tasks: what it is scored on, a specification of `task_specs`.
+      search: how it evolves.
     """
 
-    max_abs_error: float = 100.0
-    dtype: str = "float32"
-    strategy: str = "auto"
-    num_threads: int = 0
+    search_tasks: str
+    search: SearchSettings = dataclasses.field(default_factory=SearchSettings)
+
+
+@dataclasses.dataclass(frozen=True)
+class MigrationSettings:
+    """How islands exchange programs (section 3.2 and supplement S3 of the paper).
+
+    After so many programs of each island, a share of each population, drawn at random,
+    goes into a pool, and each island replaces them by programs drawn from the pool.
+
+    Attributes:
+      every: programs that each island makes between exchanges, 100 to 10,000 in the
+        paper; 0 for no exchange.
+      share: of the population that moves, half in the paper.
+
+    Raises:
+      ValueError: a number out of range.
+    """
+
+    every: int = 10_000
+    share: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.every < 0:
+            raise ValueError(f"migrate_every={self.every}: expected 0 or more")
+        if not 0 < self.share <= 1:
+            raise ValueError(f"migrate_share={self.share}: expected more than 0 and at most 1")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,55 +57,54 @@ class Settings:
     """Everything that decides what a run finds, and its budgets.
 
     Attributes:
-      space: the programs to search.
-      evolution: the search method.
-      evaluation: how programs are run.
-      equivalence: how equivalent programs are found.
-      hurdle: when poor programs stop early.
-      fitness_combination: of T_search, "mean" or "median"; T_select and T_final
-        always use the mean (run_search_experiment.cc).
-      search_tasks, select_tasks, final_tasks: specifications of `task_specs`; without
-        select or final tasks, those steps are left out.
+      islands: the populations, at least one, of one search space.
+      migration: how they exchange programs.
+      select_tasks, final_tasks: specifications of `task_specs`; without select or final
+        tasks, those steps are left out. Both always use the mean over tasks
+        (run_search_experiment.cc).
       final_baseline: name of `baselines` that is scored on T_final, too; empty for none.
+      funnel_rounds: rounds in which candidates are selected, on ever more of T_select.
       randomize_task_seeds: whether each experiment draws seeds for T_search and
         T_select; T_final keeps its own.
       random_seed: of everything random.
       max_experiments: 0 for any number.
       sufficient_fitness: a candidate above it on T_select ends the run. If it is
-        finite, the best program is tried on T_select during the search, too: at each
-        report, and at once when it is above it on T_search.
-      max_individuals, max_train_steps: of each experiment; 0 for any number.
+        finite, the best programs are tried on T_select during the search, too: at each
+        report, and at once when one is above it on T_search.
+      max_individuals, max_train_steps: of each experiment, all islands together; 0 for
+        any number.
       max_stagnant_individuals: an experiment ends when so many programs have passed
         without a new best fitness; 0 never. Not in the release.
       max_seconds: of the run; 0 for any time.
+
+    Raises:
+      ValueError: settings out of range or that contradict each other.
     """
 
-    space: SearchSpace
-    evolution: EvolutionSettings
-    evaluation: EvaluationSettings
-    equivalence: EquivalenceSettings
-    hurdle: HurdleSettings
-    fitness_combination: str
-    search_tasks: str
-    select_tasks: str
-    final_tasks: str
-    final_baseline: str
-    randomize_task_seeds: bool
-    random_seed: int
-    max_experiments: int
-    sufficient_fitness: float
-    max_individuals: int
-    max_train_steps: int
-    max_stagnant_individuals: int
-    max_seconds: float
+    islands: tuple[IslandSettings, ...]
+    migration: MigrationSettings = dataclasses.field(default_factory=MigrationSettings)
+    select_tasks: str = ""
+    final_tasks: str = ""
+    final_baseline: str = ""
+    funnel_rounds: int = 1
+    randomize_task_seeds: bool = False
+    random_seed: int = 0
+    max_experiments: int = 1
+    sufficient_fitness: float = float("inf")
+    max_individuals: int = 0
+    max_train_steps: int = 80_000_000_000
+    max_stagnant_individuals: int = 0
+    max_seconds: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.fitness_combination not in COMBINATIONS:
-            raise ValueError(
-                f"fitness_combination={self.fitness_combination!r}: expected one of {', '.join(COMBINATIONS)}"
-            )
+        if not self.islands:
+            raise ValueError("islands: expected at least one")
+        if any(island.search.space != self.islands[0].search.space for island in self.islands):
+            raise ValueError("islands: expected one search space for all, so that they can exchange programs")
         if self.final_baseline and self.final_baseline not in BASELINES:
             raise ValueError(f"final_baseline={self.final_baseline!r}: expected one of {', '.join(BASELINES)}")
+        if self.funnel_rounds < 1:
+            raise ValueError(f"funnel_rounds={self.funnel_rounds}: expected a positive integer")
         for name in _NOT_NEGATIVE:
             if getattr(self, name) < 0:
                 raise ValueError(f"{name}={getattr(self, name)}: expected 0 or more")
@@ -102,7 +123,8 @@ _NOT_NEGATIVE = (
     "max_seconds",
 )
 
-# Settings that a resumed run may change: how long it goes on, not what it does.
+# Settings that a resumed run may change: how long it goes on, not what it does. Nor does
+# the number of threads change any result.
 _MAY_CHANGE = {
     "final_baseline",
     "max_experiments",
@@ -110,30 +132,39 @@ _MAY_CHANGE = {
     "max_train_steps",
     "max_seconds",
     "sufficient_fitness",
+    "num_threads",
 }
-# Nor does the number of threads change any result.
-_MAY_CHANGE_EVALUATION = {"num_threads"}
 
 
-def differences(old: dict, new: dict, prefix: str = "") -> list[str]:
+def island_seeds(settings: Settings, experiment: int, island: int) -> tuple[np.random.Generator, np.random.Generator]:
+    """Generators of one experiment: for the seeds of an island's tasks, and for its search."""
+    where = [settings.random_seed, experiment, *([island] if island else [])]
+    task_rng, search_rng = (np.random.default_rng(seed) for seed in np.random.SeedSequence(where).spawn(2))
+    return task_rng, search_rng
+
+
+def differences(old: object, new: object, name: str = "") -> list[str]:
     """Settings that a resumed run changes and may not.
 
     Args:
       old, new: `dataclasses.asdict` of both; the old one may come from JSON.
-      prefix: of the names, in nested settings.
+      name: of the setting, for nested ones.
 
     Returns:
       A line for each, with both values.
     """
-    lines = []
-    for name in sorted(old.keys() | new.keys()):
-        before, after = old.get(name), new.get(name)
-        if isinstance(before, dict) and isinstance(after, dict):
-            lines += differences(before, after, f"{prefix}{name}.")
-        elif name not in _MAY_CHANGE | _MAY_CHANGE_EVALUATION and _as_json(before) != _as_json(after):
-            lines.append(f"{prefix}{name} was {before!r}, now {after!r}")
-    return lines
-
-
-def _as_json(value: object) -> object:
-    return list(value) if isinstance(value, tuple) else value
+    if isinstance(old, dict) and isinstance(new, dict):
+        return [
+            line
+            for key in sorted((old.keys() | new.keys()) - _MAY_CHANGE)
+            for line in differences(old.get(key), new.get(key), f"{name}.{key}" if name else key)
+        ]
+    if isinstance(old, (list, tuple)) and isinstance(new, (list, tuple)) and len(old) == len(new):
+        if any(isinstance(value, dict) for value in old):
+            return [
+                line
+                for index, (before, after) in enumerate(zip(old, new))
+                for line in differences(before, after, f"{name}[{index}]")
+            ]
+        old, new = list(old), list(new)
+    return [] if old == new else [f"{name} was {old!r}, now {new!r}"]

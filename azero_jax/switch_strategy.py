@@ -40,6 +40,7 @@ class RunSettings(NamedTuple):
 
     Attributes:
       memory, max_abs_error, dtype, seed: as of `Evaluator`.
+      fingerprint: what a probe hashes, of `FINGERPRINTS`.
       num_positions: entries of the longest schedule.
     """
 
@@ -47,6 +48,7 @@ class RunSettings(NamedTuple):
     max_abs_error: float
     dtype: str
     seed: int
+    fingerprint: str
     num_positions: int
 
 
@@ -72,7 +74,7 @@ class SwitchStrategy:
             max_abs_error=settings.max_abs_error,
             dtype=dtype,
             lanes=lanes,
-            fingerprint=False,
+            fingerprint="",
             op_table=ops.table(),
             packed=PackedLayout.fitting(0, np.dtype(dtype).itemsize // 4, settings.memory),
             words=Words(
@@ -81,6 +83,7 @@ class SwitchStrategy:
                 lanes,
             ),
         )
+        self._fingerprint = settings.fingerprint
         self._machines: dict[bool, _CompiledMachine] = {}
         with precision(dtype):
             self._groups = task_groups(tasks, lanes, dtype)
@@ -135,7 +138,8 @@ class SwitchStrategy:
     def _machine(self, fingerprint: bool) -> _CompiledMachine:
         machine = self._machines.get(fingerprint)
         if machine is None:  # looking up a configuration takes longer than a small call
-            machine = self._machines[fingerprint] = _compiled_machine(self._config._replace(fingerprint=fingerprint))
+            config = self._config._replace(fingerprint=self._fingerprint if fingerprint else "")
+            machine = self._machines[fingerprint] = _compiled_machine(config)
         return machine
 
 

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from azero_jax import draws, ops
+from azero_jax import draws, fingerprints, ops
 from azero_jax.execution import precision
 from azero_jax.instructions import EXAMPLE_HEADER, RESULT_ROWS, SCHEDULE_SHIFT, ExampleKind, element_index
 from azero_jax.liveness import find_live
@@ -78,6 +78,7 @@ class VmapStrategy:
         self._tasks = tasks
         self._memory = settings.memory
         self._max_abs_error = settings.max_abs_error
+        self._fingerprint = settings.fingerprint
         self._seed_word = draws.seed_word(settings.seed)
         self._op_table = ops.table()
         self._num_positions = settings.num_positions
@@ -182,11 +183,11 @@ class VmapStrategy:
             memory = memory._replace(s=memory.s.at[0].set(0), v=memory.v.at[0].set(example[EXAMPLE_HEADER:]))
             return execute(1, memory, step)
 
-        def hashed(state, error):
+        def hashed(state, prediction, error):
             if not fingerprint:
                 return state
-            mixed = (state ^ lax.bitcast_convert_type(error.astype(jnp.float32), jnp.uint32)) * np.uint32(0x9E3779B1)
-            return mixed ^ (mixed >> np.uint32(15))
+            value = fingerprints.hashed_value(self._fingerprint, prediction, error)
+            return fingerprints.mixed(state, value.astype(jnp.float32))
 
         def train(carry, example, step):
             memory, best, loss, alive, steps, state = carry
@@ -197,7 +198,7 @@ class VmapStrategy:
             error = jnp.abs(example[0] - prediction)
             memory = memory._replace(s=memory.s.at[0].set(example[0]).at[1].set(prediction))
             memory = execute(2, memory, step)
-            state = jnp.where(alive, hashed(state, error), state)
+            state = jnp.where(alive, hashed(state, prediction, error), state)
             return memory, best, loss, alive & (error <= self._max_abs_error), steps + alive, state
 
         def validate(carry, example, step):
@@ -211,7 +212,7 @@ class VmapStrategy:
             else:
                 error = jnp.abs(example[0] - prediction)
                 ok = error <= self._max_abs_error
-            state = jnp.where(alive, hashed(state, error), state)
+            state = jnp.where(alive, hashed(state, prediction, error), state)
             loss = loss + (error if tasks.loss == "accuracy" else error * error)
             return memory, best, loss, alive & ok, steps, state
 

@@ -23,10 +23,9 @@ try:
 except ModuleNotFoundError:
     sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
-from azero_jax import evolution, flags
+from azero_jax import flags
 from azero_jax.evaluator import Evaluator
-from azero_jax.mutation import Mutator
-from azero_jax.scoring import Scorer
+from azero_jax.search import Search
 from azero_jax.settings import Settings
 from azero_jax.task_specs import make_tasks
 
@@ -38,29 +37,28 @@ _SEEDS = absl_flags.DEFINE_integer("seeds", 10, "seeds of each", lower_bound=1)
 def search(settings: Settings, seed: int) -> tuple[int | None, float]:
     """Programs made before one sufficed, or None, and the best fitness on the search tasks."""
     rng = np.random.default_rng(seed)
-    evaluator, select = (
-        Evaluator(make_tasks(spec, random_seeds=rng), memory=settings.space.memory, seed=seed)
-        for spec in (settings.search_tasks, settings.select_tasks)
-    )
-    mutator = Mutator.of(settings.space, settings.evolution.mutation_types)
-    scorer = Scorer(evaluator, settings.fitness_combination, settings.equivalence, settings.hurdle)
-    state = evolution.start(settings.evolution, mutator, scorer, rng)
-    next_try, best = _TRY_EVERY, 0.0
-    while state.individuals < settings.max_individuals:
-        evolution.step(state, settings.evolution, mutator, scorer)
-        best = max(best, float(state.fitness.max()))
-        if state.individuals >= next_try:
+    island = settings.islands[0]
+    tasks, select_tasks = (make_tasks(spec, random_seeds=rng) for spec in (island.search_tasks, settings.select_tasks))
+    select = Evaluator(select_tasks, memory=island.search.space.memory, seed=seed)
+    run = Search(tasks, island.search, seed=rng, random_ops_seed=seed)
+    next_try = _TRY_EVERY
+    while run.individuals < settings.max_individuals:
+        run.step()
+        if run.individuals >= next_try:
             next_try += _TRY_EVERY
-            if select.evaluate([state.best()[0]]).fitness.mean() > settings.sufficient_fitness:
-                return state.individuals, best
-    return None, best
+            if select.evaluate([run.state.best()[0]]).fitness.mean() > settings.sufficient_fitness:
+                return run.individuals, run.best()[1]
+    return None, run.best()[1]
 
 
 def main(_: list[str]) -> None:
     """Prints one line for each batch size."""
     base = flags.settings()
     for size in _BATCH_SIZES.value:
-        settings = dataclasses.replace(base, evolution=dataclasses.replace(base.evolution, child_batch_size=int(size)))
+        island = base.islands[0]
+        evolution = dataclasses.replace(island.search.evolution, child_batch_size=int(size))
+        search_settings = dataclasses.replace(island.search, evolution=evolution)
+        settings = dataclasses.replace(base, islands=(dataclasses.replace(island, search=search_settings),))
         runs = [search(settings, seed) for seed in range(_SEEDS.value)]
         found = [count for count, _ in runs]
         needed = [count for count in found if count is not None]

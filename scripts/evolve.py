@@ -22,6 +22,8 @@ except ModuleNotFoundError:
 import jax
 
 from azero_jax import experiment, flags
+from azero_jax.reporting import Reporter
+from azero_jax.workers import WorkerDied
 
 
 class _StopSignal:
@@ -50,17 +52,20 @@ def main(arguments: list[str]) -> None:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
     try:
         settings = flags.settings()
+        output_dir = flags.output_dir()
         experiment.run(
             settings,
-            output_dir=flags.output_dir(),
+            output_dir=output_dir,
             resume=flags.FLAGS.resume,
+            num_workers=flags.FLAGS.num_workers,
             progress_every=flags.FLAGS.progress_every,
             checkpoint_seconds=flags.FLAGS.checkpoint_seconds,
             stop_requested=lambda: stop.number is not None,
+            reporter=Reporter(output_dir, tensorboard=flags.FLAGS.tensorboard),
         )
     except experiment.Interrupted:
         sys.exit(128 + (stop.number or 0))
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, WorkerDied) as error:
         print(f"evolve.py: error: {error}", file=sys.stderr)
         sys.exit(2)
 

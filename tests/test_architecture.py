@@ -31,20 +31,26 @@ ORDER = (
     "task_specs",
     "instructions",
     "assembler",
+    "fingerprints",
     "machine",
     "switch_strategy",
     "vmap_strategy",
     "evaluator",
     "mutation",
     "initial_programs",
+    "costs",
     "fec",
     "scoring",
     "evolution",
+    "search",
     "benchmarking",
-    "checkpoint",
-    "reporting",
     "baselines",
     "settings",
+    "islands",
+    "workers",
+    "checkpoint",
+    "reporting",
+    "selection",
     "experiment",
     "flags",
 )
@@ -104,7 +110,7 @@ def test_requirements_agree():
     lines = "\n".join(
         [
             config["options"]["install_requires"],
-            *(config["options.extras_require"][name] for name in ("digits", "test")),
+            *(config["options.extras_require"][name] for name in ("digits", "tensorboard", "test")),
         ]
     )
     needed = {re.match(r"[\w-]+", line).group() for line in lines.split()}

@@ -65,7 +65,7 @@ def test_a_run_writes_its_files(tmp_path, cache):
     result = json.loads((tmp_path / "result.json").read_text())
     assert result["individuals"] == 10_000 and result["experiments"] == 2 and result["random_seed"] == 3
     assert result["versions"].keys() >= {"jax", "jaxlib", "numpy", "python"}
-    assert result["settings"]["evolution"]["population_size"] == 100
+    assert result["settings"]["islands"][0]["search"]["evolution"]["population_size"] == 100
     text = (tmp_path / "best_program.txt").read_text()
     assert text in done.stdout and "NoOp" not in text
 
@@ -119,7 +119,7 @@ def test_interrupt_and_resume(tmp_path, cache, number, code):
     assert (tmp_path / "whole" / "best_program.txt").read_text() == (directory / "best_program.txt").read_text()
 
     refused = evolve(*flags, f"--output_dir={directory}", "--resume", "--mutate_prob=0.5", code=2)
-    assert "cannot resume with other settings: evolution.mutate_prob was 0.9, now 0.5" in refused.stderr
+    assert "cannot resume with other settings: islands[0].search.evolution.mutate_prob was 0.9, now 0.5" in refused.stderr
 
 
 def test_a_damaged_checkpoint_falls_back(tmp_path, cache):
