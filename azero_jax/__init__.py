@@ -1,26 +1,44 @@
 """AutoML-Zero in JAX: evolve whole machine-learning algorithms from basic maths."""
 
 from azero_jax.evaluator import Evaluation, Evaluator
+from azero_jax.evolution import EvolutionSettings
+from azero_jax.experiment import run
 from azero_jax.liveness import simplify
+from azero_jax.mutation import SearchSpace
 from azero_jax.ops import Op, register_op
 from azero_jax.program import Instruction, MemorySize, Population, Program
+from azero_jax.scoring import EquivalenceSettings, HurdleSettings, TrainBudgetSettings
+from azero_jax.search import EvaluationSettings, Search, SearchSettings
+from azero_jax.settings import IslandSettings, MigrationSettings, Settings
 from azero_jax.task_specs import make_tasks
 from azero_jax.tasks import Tasks
 from azero_jax.version import __version__
 from azero_jax.xla_flags import apply as set_xla_flags
 
 __all__ = [
+    "EquivalenceSettings",
     "Evaluation",
+    "EvaluationSettings",
     "Evaluator",
+    "EvolutionSettings",
+    "HurdleSettings",
     "Instruction",
+    "IslandSettings",
     "MemorySize",
+    "MigrationSettings",
     "Op",
     "Population",
     "Program",
+    "Search",
+    "SearchSettings",
+    "SearchSpace",
+    "Settings",
     "Tasks",
+    "TrainBudgetSettings",
     "__version__",
     "make_tasks",
     "register_op",
+    "run",
     "set_xla_flags",
     "simplify",
 ]

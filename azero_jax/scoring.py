@@ -1,8 +1,8 @@
 """From a population to one number per program, running as few programs as possible.
 
-Programs that are equal by algebra to one that was scored are looked up first. Of what is
-left, programs over the train budget do not run; the others run on a few examples, and only
-those that behave like none seen before run on, to the hurdle or to the end.
+Programs over the train budget do not run. Of the others, those that are equal by algebra
+to one that was scored are looked up; what is left runs on a few examples, and only
+programs that behave like none seen before run on, to the hurdle or to the end.
 """
 
 from __future__ import annotations
@@ -193,14 +193,25 @@ class Scorer:
 
     def score(self, population: Population) -> np.ndarray:
         """Fitness of each program, float64 [P]."""
+        if self._most_expensive == np.inf:
+            return self._score_affordable(population)
+        fitness = np.zeros(len(population))
+        affordable = np.flatnonzero(self._costs(population, self.evaluator.memory) <= self._most_expensive)
+        self.counters.budget_stops += len(population) - len(affordable)
+        if len(affordable):
+            fitness[affordable] = self._score_affordable(population.take(affordable))
+        return fitness
+
+    def _score_affordable(self, population: Population) -> np.ndarray:
+        """Fitness of programs within the train budget."""
         if not self.equivalence.algebra:
-            return self._run_affordable(population)
+            return self._run(population)
         keys, first, inverse = np.unique(self._algebraic_keys(population), return_index=True, return_inverse=True)
         fitness = self.expressions.lookup(keys)
         unknown = np.flatnonzero(np.isnan(fitness))
         self.counters.algebraic_hits += len(population) - len(unknown)
         if len(unknown):
-            fitness[unknown] = self._run_affordable(population.take(first[unknown]))
+            fitness[unknown] = self._run(population.take(first[unknown]))
             self.expressions.insert(keys[unknown], fitness[unknown])
         return fitness[inverse]
 
@@ -212,17 +223,6 @@ class Scorer:
             accuracy=evaluator.tasks.loss == "accuracy",
             num_threads=evaluator.num_threads,
         )
-
-    def _run_affordable(self, population: Population) -> np.ndarray:
-        """Fitness of programs that algebra does not know; 0 of those over the train budget."""
-        if self._most_expensive == np.inf:
-            return self._run(population)
-        fitness = np.zeros(len(population))
-        affordable = np.flatnonzero(self._costs(population, self.evaluator.memory) <= self._most_expensive)
-        self.counters.budget_stops += len(population) - len(affordable)
-        if len(affordable):
-            fitness[affordable] = self._run(population.take(affordable))
-        return fitness
 
     def _run(self, population: Population) -> np.ndarray:
         """Fitness of programs that run, if only on the examples of a probe."""

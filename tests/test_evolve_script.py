@@ -119,7 +119,9 @@ def test_interrupt_and_resume(tmp_path, cache, number, code):
     assert (tmp_path / "whole" / "best_program.txt").read_text() == (directory / "best_program.txt").read_text()
 
     refused = evolve(*flags, f"--output_dir={directory}", "--resume", "--mutate_prob=0.5", code=2)
-    assert "cannot resume with other settings: islands[0].search.evolution.mutate_prob was 0.9, now 0.5" in refused.stderr
+    assert (
+        "cannot resume with other settings: islands[0].search.evolution.mutate_prob was 0.9, now 0.5" in refused.stderr
+    )
 
 
 def test_a_damaged_checkpoint_falls_back(tmp_path, cache):
@@ -149,6 +151,61 @@ def test_a_damaged_checkpoint_falls_back(tmp_path, cache):
     done = evolve(*flags, "--max_individuals=4000", "--resume", code=2)
     assert "the checkpoint is of azero_jax 0.0.1" in done.stderr
     assert checkpoint.load(tmp_path / "checkpoint")[0]["versions"]["azero_jax"] == "0.0.1"  # and it is still there
+
+
+def test_methods_islands_and_their_flags(tmp_path, cache):
+    digits = ROOT / "scripts" / "flagfiles" / "digits_demo.flags"
+    few = "features_size=4,num_train_examples=40,num_valid_examples=20,num_tasks=4"
+    done = evolve(
+        f"--flagfile={digits}",
+        f"--output_dir={tmp_path}",
+        f"--search_tasks=projected_digits:{few}",
+        f"--select_tasks=projected_digits:{few},pairs=select",
+        f"--final_tasks=projected_digits:{few},pairs=final",
+        "--method=paper",
+        "--tournament_size=5",
+        "--num_islands=3",
+        "--island_flags=",
+        f"--island_flags=--search_tasks=scalar_2layer_nn_regression:{few} --method=release --mutate_prob=0.5",
+        "--hall_of_fame_size=3",
+        "--funnel_rounds=2",
+        "--migrate_every=500",
+        "--max_individuals=3000",
+        "--progress_every=1500",
+        "--random_seed=1",
+        "--tensorboard",
+        cache,
+    )
+    result = json.loads((tmp_path / "result.json").read_text())
+    first, second, third = (island["search"] for island in result["settings"]["islands"])
+    assert first == third != second
+    assert first["evolution"]["mutation_types"] == second["evolution"]["mutation_types"]  # the flagfile's win
+    assert [some["evolution"]["constant_mutation"] for some in (first, second)] == ["paper", "release"]
+    assert [some["fitness_combination"] for some in (first, second)] == ["median", "mean"]
+    assert [some["hurdle"]["percentile"] for some in (first, second)] == [75, 0]
+    assert [some["equivalence"]["fingerprint"] for some in (first, second)] == ["predictions", "errors"]
+    assert [some["train_budget"]["baseline"] for some in (first, second)] == ["neural_net", ""]
+    assert [some["evolution"]["mutate_prob"] for some in (first, second)] == [0.9, 0.5]
+    assert all(some["evolution"]["tournament_size"] == 5 for some in (first, second))
+    records = metrics(tmp_path)
+    assert records[-1]["migrations"] == 2 and len(records[-1]["islands"]) == 3
+    assert records[0]["unique_programs"] <= 300 and "best_program" in records[0]
+    assert done.stdout.count("indivs=") == len(records)
+
+    from tensorboard_files import scalars
+
+    steps = scalars(next((tmp_path / "tensorboard").iterdir()))
+    assert [(step, value) for step, value in steps["best_fitness"]] == [
+        (record["individuals"], pytest.approx(record["best_fitness"])) for record in records
+    ]
+    assert {"mean_fitness", "hurdle_fitness", "evaluations", "unique_programs"} <= steps.keys()
+
+
+def test_mutation_types_have_weights(tmp_path, cache):
+    types = "--allowed_mutation_types=insert_instruction,remove_instruction:2"
+    evolve("--max_individuals=200", *SMALL, types, f"--output_dir={tmp_path}", "--final_tasks=", cache)
+    evolution = json.loads((tmp_path / "result.json").read_text())["settings"]["islands"][0]["search"]["evolution"]
+    assert evolution["mutation_types"] == ["insert_instruction", "remove_instruction", "remove_instruction"]
 
 
 def test_a_stagnant_experiment_ends(tmp_path, cache):
@@ -189,6 +246,19 @@ WRONG = [
     (["--dtype=float16"], "float16"),
     (["--flagfile=/no/such.flags"], "/no/such.flags"),
     (["--populaton_size=5"], "populaton_size"),
+    (["--allowed_mutation_types=identity:0"], "'identity:0': expected a positive integer behind the colon"),
+    (["--island_flags=--mutate_prob=2"], "mutate_prob=2.0: expected 0 to 1"),
+    (["--island_flags=--mutate_probe=0.5"], "island_flags='--mutate_probe=0.5': Unknown command line flag"),
+    (["--island_flags=--random_seed=5"], "random_seed is of the whole run"),
+    (["--island_flags=--max_scalar_addresses=5"], "max_scalar_addresses is of the whole run"),
+    (["--island_flags=mnist"], "unexpected argument 'mnist', expected --name=value"),
+    (["--num_islands=1", "--island_flags=", "--island_flags="], "num_islands=1: expected at least 2"),
+    (["--num_workers=2"], "num_workers=2: expected 0 to 1, the number of islands"),
+    (["--migrate_share=2"], "migrate_share=2.0: expected more than 0 and at most 1"),
+    (["--train_budget_baseline=perceptron"], "train_budget_baseline='perceptron'"),
+    (["--tensorboard"], "tensorboard needs an output directory"),
+    (["--hall_of_fame_size=-1"], "hall_of_fame_size"),
+    (["--method=mine"], "method"),
 ]
 
 

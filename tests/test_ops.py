@@ -12,6 +12,9 @@ import azero_jax as az
 from azero_jax import draws, mutation, ops
 from azero_jax.evolution import EvolutionSettings, start, step
 from azero_jax.scoring import EquivalenceSettings, Scorer
+from azero_jax.search import SearchSettings
+from azero_jax.settings import IslandSettings, Settings
+from azero_jax.workers import Islands
 
 
 def test_table_is_that_of_the_release():
@@ -50,6 +53,10 @@ def test_a_registered_op_works_everywhere(restore_table):
     state = start(settings, mutator, scorer, np.random.default_rng(0))
     step(state, settings, mutator, scorer)
     assert op.id in state.population.code[..., 0]
+
+    island = IslandSettings("scalar_linear_regression", SearchSettings(space, settings))
+    with pytest.raises(ValueError, match="num_workers=1: expected 0, since workers do not know squared_distance"):
+        Islands(Settings((island,)), 1, num_workers=1)
 
 
 @pytest.mark.parametrize(

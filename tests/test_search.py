@@ -10,11 +10,14 @@ import pytest
 from generated import regression_tasks
 
 from azero_jax import Evaluator, MemorySize, Population, Program
+from azero_jax.costs import op_cost, program_costs
 from azero_jax.evolution import EvolutionSettings, start, step
 from azero_jax.fec import FitnessCache
-from azero_jax.initial_programs import initial_population
+from azero_jax.initial_programs import LINEAR, initial_population
 from azero_jax.mutation import MUTATION_TYPES, Mutator, SearchSpace
-from azero_jax.scoring import EquivalenceSettings, HurdleSettings, Scorer, combine
+from azero_jax.ops import op_named
+from azero_jax.scoring import EquivalenceSettings, HurdleSettings, Scorer, TrainBudgetSettings, combine
+from azero_jax.selection import select
 
 OPS = (
     "SCALAR_CONST_SET",
@@ -85,6 +88,22 @@ def test_constants_mutate_as_in_the_release():
     assert flipped.mean() == pytest.approx(0.1, abs=0.03)
     logarithm = np.log(ratio[~flipped])
     assert logarithm.mean() == pytest.approx(0, abs=0.1) and logarithm.std() == pytest.approx(1, abs=0.1)
+
+
+def test_constants_mutate_as_in_the_paper():
+    space = dataclasses.replace(
+        SPACE, setup_ops=("SCALAR_CONST_SET", "VECTOR_GAUSSIAN_SET"), predict_ops=(), learn_ops=()
+    )
+    before = random_programs(4000, space)
+    after = before.take(np.arange(4000))
+    Mutator.of(space, ("alter_parameter",), "paper").mutate(after, np.arange(4000), np.random.default_rng(1))
+    old, new = before.constants[:, :3, 0], after.constants[:, :3, 0]  # constants and means
+    ratio = new[old != new] / old[old != new]
+    assert (ratio < 0).mean() == pytest.approx(0.1, abs=0.02)
+    assert 0.5 <= np.abs(ratio).min() < 0.55 and 1.95 < np.abs(ratio).max() < 2
+    assert np.abs(ratio).mean() == pytest.approx(1.25, abs=0.05)
+    gaussian = before.code[:, :3, 0] == op_named("VECTOR_GAUSSIAN_SET").id
+    assert (after.constants[:, :3][gaussian][:, 1] >= 0).all()  # standard deviations keep their sign
 
 
 def test_randomize_instruction_changes_one_line():
@@ -174,6 +193,10 @@ def test_initial_programs(tmp_path):
     linear = initial_population("linear", 3, SPACE, rng)[2]
     assert linear.to_text().startswith("def Setup():\n  s2 = 0.01\n  NoOp()\n  NoOp()\n")
     assert initial_population("no_op", 2, SPACE, rng)[0].to_text().count("NoOp()") == sum(SPACE.initial_sizes)
+    roomy = dataclasses.replace(SPACE, memory=MemorySize(5, 9, 2), max_sizes=(6, 5, 11))
+    whole, damaged = (initial_population(name, 1, roomy, rng)[0] for name in ("neural_net", "damaged_neural_net"))
+    assert whole.to_text().count("gaussian") == 2 and damaged.to_text().count("gaussian") == 0
+    assert whole.lengths == (3, 5, 11) and damaged.instructions("Learn") == whole.instructions("Learn")
     path = tmp_path / "program.txt"
     path.write_text(linear.to_text())
     assert initial_population(str(path), 1, SPACE, rng)[0] == linear
@@ -236,6 +259,98 @@ def test_scores_are_mean_fitness_and_equal_programs_run_once():
     steps = counters.train_steps
     np.testing.assert_allclose(cached.score(population), expected, atol=1e-6)
     assert counters.train_steps == steps  # the second time nothing runs
+
+
+def test_without_caches_every_program_runs():
+    population = random_programs(300)
+    expected = scorer().score(population)
+    for settings, fewest in (({"algebra": False}, 0), ({"algebra": False, "num_train_examples": 0}, 300)):
+        alone = scorer(**settings)
+        np.testing.assert_allclose(alone.score(population), expected, atol=1e-6)
+        assert alone.counters.algebraic_hits == 0
+        assert alone.counters.equivalence_hits + alone.counters.evaluations == 300
+        assert alone.counters.evaluations >= fewest
+
+
+def test_predictions_are_compared_to_four_digits():
+    texts = ["s1 = dot(v0, v0)", "s2 = {}\n s1 = dot(v0, v0)\n s1 = s1 * s2"]
+    fingerprints = {}
+    for kind, strategy in (("errors", "switch"), ("predictions", "switch"), ("predictions", "vmap")):
+        evaluator = Evaluator(regression_tasks(num_tasks=2), memory=SPACE.memory, fingerprint=kind, strategy=strategy)
+        programs = [texts[0], texts[1].format(1.0000005), texts[1].format(1.01)]
+        population = Population.from_programs([Program.from_text(f"def Predict():\n {text}\n") for text in programs])
+        fingerprints[kind, strategy] = evaluator.probe(population, 5, 5)[0].tolist()
+    assert len(set(fingerprints["errors", "switch"])) == 3
+    for strategy in ("switch", "vmap"):
+        exact, close, far = fingerprints["predictions", strategy]
+        assert exact == close != far
+
+
+def test_early_stops_are_counted():
+    texts = ["s1 = 0.5", "s2 = 1000.0\n s1 = s2 + s2"]
+    population = Population.from_programs([Program.from_text(f"def Predict():\n {text}\n") for text in texts])
+    judge = scorer()
+    judge.score(population)
+    assert (judge.counters.evaluations, judge.counters.early_stops) == (2, 1)
+
+
+def test_costs_grow_with_what_runs():
+    matrix, vector, scalar = (op_cost(op_named(f"{kind}_SUM"), 16) for kind in ("MATRIX", "VECTOR", "SCALAR"))
+    assert scalar < vector < matrix / 5
+    assert op_cost(op_named("MATRIX_MATRIX_PRODUCT"), 16) > 2 * 16**3
+    assert op_cost(op_named("VECTOR_GAUSSIAN_SET"), 16) > op_cost(op_named("VECTOR_CONST_SET"), 16)
+    texts = [
+        "def Predict():\n s1 = dot(v0, v1)\n",
+        "def Predict():\n s1 = dot(v0, v1)\ndef Learn():\n m0 = outer(v0, v0)\n",  # dead, and so free
+        "def Predict():\n s1 = dot(v0, v1)\ndef Learn():\n v1 = v0 + v1\n",
+        "def Setup():\n v1 = gaussian(0.0, 1.0, n_features)\ndef Predict():\n s1 = dot(v0, v1)\n",
+    ]
+    population = Population.from_programs([Program.from_text(text) for text in texts])
+    plain, dead, learning, drawing = program_costs(population, SPACE.memory, 4, 100)
+    assert plain == dead < drawing < learning
+    longer = program_costs(population, SPACE.memory, 4, 200)
+    assert longer[0] == 2 * plain and drawing < longer[3] < 2 * drawing
+
+
+def test_programs_over_the_train_budget_do_not_run():
+    population = random_programs(300)
+    judge = scorer(num_train_examples=0)
+    costs = program_costs(population, SPACE.memory, 4, 20)
+    expected = judge.score(population)
+    baseline = Population.from_programs([Program.from_text(LINEAR)])
+    limit = 0.5 * program_costs(baseline, SPACE.memory, 4, 20)[0]
+    assert 30 < (costs > limit).sum() < 270
+    thrifty = Scorer(judge.evaluator, "mean", judge.equivalence, train_budget=TrainBudgetSettings("linear", 0.5))
+    np.testing.assert_array_equal(thrifty.score(population), np.where(costs > limit, 0, expected))
+    assert thrifty.counters.budget_stops > 0
+    assert thrifty.counters.evaluations < judge.counters.evaluations
+    for wrong, message in (
+        ({"baseline": "perceptron"}, "train_budget_baseline='perceptron'"),
+        ({"threshold_factor": 0}, "train_budget_threshold_factor=0"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            TrainBudgetSettings(**wrong)
+
+
+def test_a_funnel_finds_what_all_tasks_find():
+    tasks = regression_tasks(num_tasks=32)
+    programs = list(random_programs(40))
+    sizes = []
+
+    def evaluator_of(some):
+        sizes.append(some.num_tasks)
+        return Evaluator(some, memory=SPACE.memory)
+
+    fitness = evaluator_of(tasks).evaluate(programs).fitness.mean(axis=1)
+    for rounds, expected in ((1, [32]), (2, [8, 32]), (3, [2, 8, 32])):
+        sizes.clear()
+        best, select_fitness = select(programs, tasks, rounds, evaluator_of)
+        assert sizes == expected
+        assert select_fitness == pytest.approx(fitness[best], abs=1e-9)
+        assert best == fitness.argmax() or rounds > 1
+        assert select_fitness >= np.sort(fitness)[-5]
+    sizes.clear()
+    assert select(programs[:1], tasks, 3, evaluator_of)[0] == 0 and sizes == [32]
 
 
 def test_programs_below_the_hurdle_stop_early():

@@ -1,0 +1,292 @@
+"""Searches step by step, islands and what they exchange, workers, and runs that go on after one dies."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import io
+import multiprocessing
+import os
+import signal
+
+import jax
+import numpy as np
+import pytest
+from generated import regression_tasks
+
+from azero_jax import MemorySize, Program, experiment
+from azero_jax.evolution import EvolutionSettings
+from azero_jax.islands import arrivals
+from azero_jax.mutation import SearchSpace
+from azero_jax.program import Population
+from azero_jax.reporting import Reporter
+from azero_jax.scoring import EquivalenceSettings, HurdleSettings
+from azero_jax.search import HallOfFame, Search, SearchSettings
+from azero_jax.settings import IslandSettings, MigrationSettings, Settings
+from azero_jax.workers import Islands, WorkerDied
+
+OPS = ("SCALAR_CONST_SET", "VECTOR_INNER_PRODUCT", "SCALAR_DIFF", "SCALAR_VECTOR_PRODUCT", "VECTOR_SUM")
+SPACE = SearchSpace(MemorySize(4, 3, 0), OPS, OPS, OPS, (2, 1, 3), (1, 1, 1), (4, 3, 6))
+TASKS = "scalar_linear_regression:features_size=3,num_tasks=4,num_train_examples=20,num_valid_examples=10"
+
+
+def search_settings(**evolution):
+    evolution = {"population_size": 40, "child_batch_size": 20, "mutate_prob": 0.9} | evolution
+    return SearchSettings(
+        space=SPACE,
+        evolution=EvolutionSettings(**evolution),
+        equivalence=EquivalenceSettings(cache_size=500, forget_every=5),
+        hurdle=HurdleSettings(percentile=50, move_every=100),
+    )
+
+
+def settings(num_islands=3, **changes):
+    # Islands of their own: sizes, methods and tasks differ.
+    islands = tuple(
+        IslandSettings(
+            TASKS.replace("num_tasks=4", f"num_tasks={4 + number}"), search_settings(tournament_size=3 + number)
+        )
+        for number in range(num_islands)
+    )
+    changes = {"migration": MigrationSettings(every=200), "max_individuals": 3000, "random_seed": 5} | changes
+    return Settings(islands, select_tasks=TASKS.replace("num_tasks=4", "num_tasks=20"), **changes)
+
+
+def records_of(run_settings, **arguments):
+    """Everything that a run reports and returns, but for times."""
+    records = []
+    reporter = Reporter(arguments.get("output_dir"), io.StringIO())
+    arguments = {"progress_every": 600, "on_report": records.append, "reporter": reporter} | arguments
+    result = experiment.run(run_settings, **arguments)
+    timeless = [
+        {name: value for name, value in record.items() if name not in ("elapsed_seconds", "individuals_per_second")}
+        for record in [*records, result]
+    ]
+    return timeless
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled_once(tmp_path_factory):
+    """Workers, fresh processes, share what they compile."""
+    names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
+    before = [getattr(jax.config, name) for name in names]
+    for name, value in zip(names, (str(tmp_path_factory.mktemp("cache")), 0.5)):
+        jax.config.update(name, value)
+    yield
+    for name, value in zip(names, before):
+        jax.config.update(name, value)
+
+
+# A search as a library.
+
+
+def test_a_search_step_by_step():
+    tasks = regression_tasks(num_tasks=4, features_size=3)
+    search = Search(tasks, search_settings(), seed=1)
+    assert search.individuals == 40
+    start = search.best()[1]
+    for _ in range(60):
+        search.step()
+    assert search.individuals == 40 + 60 * 20
+    program, fitness = search.best()
+    assert fitness > start
+    assert search.scorer.evaluator.evaluate([program]).fitness.mean() == pytest.approx(fitness, abs=1e-6)
+    again = Search(tasks, search_settings(), seed=1)
+    for _ in range(60):
+        again.step()
+    assert again.best()[0] == program
+
+
+def test_a_search_goes_on_from_a_snapshot():
+    tasks, how = regression_tasks(num_tasks=4, features_size=3), search_settings(restart_stagnant_individuals=300)
+    how = dataclasses.replace(how, hall_of_fame_size=3)
+    search = Search(tasks, how, seed=1)
+    for _ in range(20):
+        search.step()
+    copy = Search.from_snapshot(tasks, how, *search.snapshot())
+    for _ in range(60):
+        search.step()
+        copy.step()
+    assert search.restarts > 0
+    ours, theirs = search.snapshot(), copy.snapshot()
+    assert ours[0] == theirs[0]
+    for name, array in ours[1].items():
+        np.testing.assert_array_equal(array, theirs[1][name])
+
+
+@pytest.mark.parametrize("restart_from", ["best", "initial"])
+def test_restarts(restart_from):
+    how = search_settings(mutate_prob=0.0, restart_stagnant_individuals=200, restart_from=restart_from)
+    search = Search(regression_tasks(features_size=3), how, seed=2)
+    best = search.best()
+    for _ in range(12):  # of copies: the best stays what it was at 40
+        search.step()
+        assert search.restarts == (search.individuals >= 40 + 220)
+    if restart_from == "best":
+        assert set(search.state.fitness) == {best[1]}
+        assert all(program == best[0] for program in search.state.population)
+    assert search.best()[1] >= best[1]
+
+
+def test_the_hall_of_fame_keeps_the_best_of_all_times():
+    texts = [f"def Predict():\n  s1 = {number}.0\n" for number in range(6)]
+    population = Population.from_programs([Program.from_text(text) for text in texts])
+    hall = HallOfFame(3)
+    hall.add(population, np.array([0.1, 0.5, 0.5, 0.2, 0.4, 0.3]))
+    assert hall.fitness == [0.5, 0.4, 0.3]
+    assert hall.programs == [population[1], population[4], population[5]]
+    hall.add(population, np.array([0.35, 0.5, 0.9, 0.0, 0.0, 0.0]))
+    assert hall.fitness == [0.9, 0.5, 0.4]
+    assert hall.programs == [population[2], population[1], population[4]]
+
+
+def test_finalists_are_the_last_population_or_the_hall_of_fame():
+    tasks = regression_tasks(features_size=3)
+    plain = Search(tasks, search_settings(mutate_prob=1.0, mutation_types=("randomize_algorithm",)), seed=3)
+    famed = Search(tasks, dataclasses.replace(plain.settings, hall_of_fame_size=4), seed=3)
+    for _ in range(10):
+        plain.step()
+        famed.step()
+    programs, fitness = plain.finalists()
+    assert programs == [plain.state.best()[0]] and fitness == [plain.state.fitness.max()]
+    programs, fitness = famed.finalists()
+    assert len(programs) == 4 and fitness == sorted(fitness, reverse=True)
+    assert fitness[0] == famed.best()[1] > plain.state.fitness.max()  # random search forgets its best
+
+
+# Exchanges.
+
+
+def test_programs_migrate_to_random_islands():
+    def numbered(first, count):
+        return Population.from_programs(
+            [Program.from_text(f"def Predict():\n  s1 = {first + number}.0\n") for number in range(count)]
+        )
+
+    def values(population):
+        return population.constants[:, 0, 0].astype(int).tolist()
+
+    leaving = [numbered(0, 20), numbered(100, 20), numbered(200, 10)]
+    run = settings()
+    first = [values(some) for some in arrivals(run, 1, 1, leaving)]
+    assert [len(some) for some in first] == [20, 20, 10]
+    assert all(len(set(some)) == len(some) for some in first)
+    origins = collections.Counter(value // 100 for some in first for value in some)
+    assert set(origins) == {0, 1, 2}
+    assert first == [values(some) for some in arrivals(run, 1, 1, leaving)]
+    assert first != [values(some) for some in arrivals(run, 1, 2, leaving)]
+    assert first != [values(some) for some in arrivals(run, 2, 1, leaving)]
+
+
+def test_immigrants_take_the_places_of_emigrants_and_are_scored_anew():
+    search = Search(regression_tasks(features_size=3), search_settings(), seed=1)
+    slots, leaving = search.emigrants(15)
+    assert len(set(slots.tolist())) == 15
+    for slot, program in zip(slots.tolist(), leaving):
+        assert search.state.population[slot] == program
+    before = [program.to_text() for program in search.state.population]
+    arriving = search.state.population.take(np.arange(15))
+    search.immigrate(slots, arriving)
+    for slot in range(40):
+        expected = arriving[slots.tolist().index(slot)].to_text() if slot in slots else before[slot]
+        assert search.state.population[slot].to_text() == expected
+    scored = search.scorer.evaluator.evaluate(search.state.population).fitness.mean(axis=1)
+    np.testing.assert_allclose(search.state.fitness[slots], scored[slots], atol=1e-6)
+
+
+def test_islands_help_each_other():
+    run = settings(2, migration=MigrationSettings(every=100, share=0.5))
+    alone = settings(2, migration=MigrationSettings(every=0))
+    islands, apart = Islands(run, 1), Islands(alone, 1)
+    for number in range(1, 4):
+        islands.advance(number * 100, lambda: False)
+        apart.advance(number * 100, lambda: False)
+        assert all(status.individuals >= number * 100 for status in islands.status())
+        islands.exchange(number)
+    rows = [[program.to_text() for program in Population(*_population(some))] for some in islands.snapshot()]
+    assert set(rows[0]) & set(rows[1])
+    rows = [[program.to_text() for program in Population(*_population(some))] for some in apart.snapshot()]
+    assert not set(rows[0]) & set(rows[1])
+
+
+def _population(snapshot):
+    values, arrays = snapshot
+    return arrays["code"], arrays["constants"], arrays["lengths"], tuple(values["capacity"])
+
+
+# Whole runs.
+
+
+def test_workers_change_nothing():
+    here = records_of(settings(), num_workers=0)
+    assert here[-1]["individuals"] >= 3000 and here[-2]["migrations"] == 5
+    assert len(here[-2]["islands"]) == 3
+    assert records_of(settings(), num_workers=2) == here
+
+
+def test_pauses_change_nothing(tmp_path):
+    here = records_of(settings())
+    assert records_of(settings(), output_dir=tmp_path, checkpoint_seconds=0) == here
+
+
+def test_a_worker_that_dies_is_replaced(tmp_path):
+    whole = records_of(settings())
+    killed = []
+
+    def kill(record):
+        if record["individuals"] > 1000 and not killed:
+            (worker,) = multiprocessing.active_children()
+            killed.append(worker.pid)
+            os.kill(worker.pid, signal.SIGKILL)
+
+    told = []
+    result = records_of(
+        settings(), num_workers=1, output_dir=tmp_path, on_report=lambda record: (told.append(record), kill(record))
+    )
+    assert killed and result[-1] == whole[-1]
+    # What was told between the last checkpoint and the death is told again, and stands in the file once.
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert len(lines) == len(whole) - 1 < len(told)
+    assert not multiprocessing.active_children()
+
+
+def test_workers_that_die_again_and_again_end_the_run():
+    def kill(record):
+        for worker in multiprocessing.active_children():
+            os.kill(worker.pid, signal.SIGKILL)
+
+    with pytest.raises(WorkerDied, match=r"azero_jax islands 0 to 2: .* exit code -9; 3 workers died since the last"):
+        records_of(settings(), num_workers=1, on_report=kill, checkpoint_seconds=1e9)
+
+
+def test_errors_of_workers_reach_the_user():
+    wrong = dataclasses.replace(settings().islands[0], search_tasks="npz:path=/no/such.npz")
+    with pytest.raises((ValueError, OSError), match=r"/no/such\.npz"):
+        Islands(dataclasses.replace(settings(), islands=(wrong,)), 1, num_workers=1)
+    with pytest.raises(ValueError, match="num_workers=4: expected 0 to 3, the number of islands"):
+        Islands(settings(), 1, num_workers=4)
+
+
+def test_islands_share_their_search_space():
+    other = dataclasses.replace(search_settings(), space=dataclasses.replace(SPACE, memory=MemorySize(5, 3, 0)))
+    with pytest.raises(ValueError, match="islands: expected one search space"):
+        Settings((IslandSettings(TASKS, search_settings()), IslandSettings(TASKS, other)))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: MigrationSettings(every=-1), "migrate_every=-1: expected 0 or more"),
+        (lambda: MigrationSettings(share=0.0), "migrate_share=0.0: expected more than 0"),
+        (lambda: settings(0), "islands: expected at least one"),
+        (lambda: settings(funnel_rounds=0), "funnel_rounds=0: expected a positive integer"),
+        (lambda: EvolutionSettings(restart_stagnant_individuals=-1), "restart_stagnant_individuals=-1"),
+        (lambda: EvolutionSettings(restart_from="worst"), "restart_from='worst': expected one of best, initial"),
+        (lambda: EvolutionSettings(constant_mutation="mine"), "constant_mutation='mine'"),
+        (lambda: SearchSettings(hall_of_fame_size=-1), "hall_of_fame_size=-1"),
+        (lambda: SearchSettings(fitness_combination="max"), "fitness_combination='max'"),
+    ],
+)
+def test_wrong_settings_are_named(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()

@@ -1,0 +1,156 @@
+"""Runs that are killed, lose their disk or their workers: nothing found is lost, and they go on exactly."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from azero_jax import Program
+
+ROOT = pathlib.Path(__file__).parent.parent
+FLAGS = [
+    f"--flagfile={ROOT / 'scripts' / 'flagfiles' / 'linear_demo.flags'}",
+    "--max_experiments=1",
+    "--population_size=200",
+    "--child_batch_size=100",
+    "--progress_every=2000",
+    "--hurdle_percentile=75",
+    "--hall_of_fame_size=5",
+    "--fec_num_train_examples=10",
+    "--sufficient_fitness=inf",
+    "--max_stagnant_individuals=0",
+    "--random_seed=3",
+]
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    """One compilation cache for all runs of this module."""
+    return f"--compilation_cache_dir={tmp_path_factory.mktemp('cache')}"
+
+
+def start(*flags, **arguments):
+    command = [sys.executable, str(ROOT / "scripts" / "evolve.py"), *FLAGS, *map(str, flags)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **arguments)
+
+
+def finish(process, code=0):
+    output, errors = process.communicate(timeout=300)
+    assert process.returncode == code, output + errors
+    return output, errors
+
+
+def wait_for(condition, process):
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.01)
+
+
+def found(directory):
+    """What a run found and told, but for times."""
+    times = ("elapsed_seconds", "individuals_per_second")
+    lines = [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
+    lines.append(json.loads((directory / "result.json").read_text()))
+    timeless = [{name: value for name, value in line.items() if name not in times} for line in lines]
+    return timeless, (directory / "best_program.txt").read_bytes()
+
+
+def kill_again_and_again(tmp_path, flags, kills, rng):
+    """Whether a run killed so often ends like one left in peace."""
+    finish(start(*flags, f"--output_dir={tmp_path / 'whole'}"))
+    directory = tmp_path / "killed"
+    parts = [*flags, f"--output_dir={directory}", "--checkpoint_seconds=0"]
+    checkpoints = directory / "checkpoint"
+    resume, interrupted = [], 0
+    for _ in range(kills):
+        before = set(checkpoints.glob("*.npz"))
+        process = start(*parts, *resume)
+        wait_for(lambda before=before: set(checkpoints.glob("*.npz")) - before, process)
+        time.sleep(rng.uniform(0, 0.3))  # checkpoints are being written most of the time
+        process.kill()
+        process.communicate()
+        interrupted += process.returncode == -signal.SIGKILL
+        resume = ["--resume"]
+    finish(start(*parts, *resume))
+    assert interrupted == kills
+    assert found(tmp_path / "whole") == found(directory)
+
+
+def test_killed_runs_go_on_exactly(tmp_path, cache):
+    kill_again_and_again(tmp_path, [cache, "--max_individuals=30000"], 2, random.Random(1))
+
+
+def test_killed_islands_go_on_exactly(tmp_path, cache):
+    islands = ["--num_islands=2", "--migrate_every=3000", "--max_individuals=30000", "--num_workers=1"]
+    kill_again_and_again(tmp_path, [cache, *islands], 2, random.Random(2))
+
+
+@pytest.mark.slow
+def test_a_run_killed_twenty_times(tmp_path, cache):
+    kill_again_and_again(tmp_path, [cache, "--max_individuals=400000"], 20, random.Random(3))
+
+
+def test_a_full_disk_ends_the_run_and_loses_nothing(tmp_path, cache):
+    flags = [cache, "--max_individuals=30000", "--checkpoint_seconds=0"]
+    finish(start(*flags, f"--output_dir={tmp_path / 'whole'}"))
+    directory = tmp_path / "full"
+
+    def small_files():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
+
+    output, errors = finish(start(*flags, f"--output_dir={directory}", preexec_fn=small_files), code=2)
+    assert f"File too large: '{directory}/checkpoint/state-" in errors and "Traceback" not in errors
+    assert "stopped; best program so far, with search fitness 0." in output
+    Program.from_text(output[output.index("def Setup") :])
+    assert not list(directory.rglob("*.tmp"))
+    finish(start(*flags, f"--output_dir={directory}", "--resume"))
+    assert found(tmp_path / "whole") == found(directory)
+
+
+def test_a_removed_directory_ends_the_run_and_the_program_is_printed(tmp_path, cache):
+    directory = tmp_path / "gone"
+    process = start(cache, f"--output_dir={directory}", "--checkpoint_seconds=0.5", "--max_individuals=100000000")
+    wait_for(lambda: (directory / "checkpoint").is_dir(), process)
+    shutil.rmtree(directory)
+    output, errors = finish(process, code=2)
+    assert "No such file or directory" in errors and str(directory) in errors and "Traceback" not in errors
+    assert "stopped; best program so far" in output
+    Program.from_text(output[output.index("def Setup") :])
+
+
+def test_workers_end_with_the_command(tmp_path, cache):
+    islands = ["--num_islands=2", "--num_workers=2", "--max_individuals=100000000"]
+    for number, code in ((signal.SIGKILL, -9), (signal.SIGTERM, 143)):
+        directory = tmp_path / str(number)
+        process = start(cache, *islands, f"--output_dir={directory}", start_new_session=True)
+        metrics = directory / "metrics.jsonl"
+        wait_for(lambda metrics=metrics: metrics.exists() and metrics.stat().st_size, process)
+        workers = children(process.pid)
+        assert len(workers) >= 2
+        process.send_signal(number)
+        finish(process, code)
+        deadline = time.monotonic() + 30
+        while any(alive(worker) for worker in workers):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+
+def children(pid):
+    """Processes that a process has started, itself or through another, by Linux's list."""
+    status = {path.parent.name: path.read_text() for path in pathlib.Path("/proc").glob("[0-9]*/stat")}
+    return [int(child) for child, text in status.items() if int(text.rpartition(")")[2].split()[1]) == pid]
+
+
+def alive(pid):
+    path = pathlib.Path(f"/proc/{pid}/stat")
+    return path.exists() and path.read_text().rpartition(")")[2].split()[0] != "Z"
