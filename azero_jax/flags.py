@@ -14,6 +14,7 @@ import pathlib
 import secrets
 import shlex
 
+import jax
 from absl import flags
 
 from azero_jax import (
@@ -194,7 +195,8 @@ def define() -> None:
     flags.DEFINE_string(
         "initial_population",
         evolving.initial_population,
-        f"{', '.join(initial_programs.NAMES)}, or a file with a program",
+        f"{', '.join(initial_programs.NAMES)}, or a file with a program; as in random:linear, only its frozen "
+        "component functions, and the others random",
     )
     flags.DEFINE_integer(
         "child_batch_size",
@@ -427,6 +429,13 @@ def _mutation_types(weighted: list[str]) -> tuple[str, ...]:
             raise ValueError(f"allowed_mutation_types: {item!r}: expected a positive integer behind the colon")
         types += [name] * (int(weight) if colon else 1)
     return tuple(types)
+
+
+def use_compilation_cache() -> None:
+    """Lets JAX keep what it compiles where the flags say."""
+    if FLAGS.compilation_cache_dir:
+        jax.config.update("jax_compilation_cache_dir", FLAGS.compilation_cache_dir)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 
 def output_dir() -> pathlib.Path | None:

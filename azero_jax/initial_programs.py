@@ -1,4 +1,4 @@
-"""Where a search starts: no-ops, random programs, or a program written by hand.
+"""Where a search starts: no-ops, random programs, a program written by hand, or parts of one.
 
 The hand-written ones are those of the C++ release (`generator.cc`): linear
 regression and a two-layer neural network, both trained one example at a time by
@@ -62,13 +62,16 @@ HAND_WRITTEN = {
     "damaged_neural_net": DAMAGED_NEURAL_NET,
 }
 NAMES = (*HAND_WRITTEN, "random")
+_RANDOM_REST = "random:"
 
 
 def initial_population(name: str, size: int, space: SearchSpace, rng: np.random.Generator) -> Population:
     """Programs to start from.
 
     Args:
-      name: one of `NAMES`, or the path of a file with a program's text.
+      name: one of `NAMES`, or the path of a file with a program's text. With "random:"
+        in front of a program, component functions that may be mutated are random, and only
+        the frozen ones are the program's.
       size: programs to make.
       space: the search space; a hand-written program is padded with no-ops to its
         initial sizes.
@@ -78,14 +81,20 @@ def initial_population(name: str, size: int, space: SearchSpace, rng: np.random.
       ValueError: a program that does not parse or does not fit the space.
       OSError: the file cannot be read.
     """
-    capacity = space.max_sizes
-    population = Population.empty(size, capacity)
+    population = Population.empty(size, space.max_sizes)
     population.lengths[:] = space.initial_sizes
-    if name == "random":
+    random_rest, name = name == "random" or name.startswith(_RANDOM_REST), name.removeprefix(_RANDOM_REST)
+    if name != "random":
+        _fill_with(population, name, space)
+    if random_rest:
         sampler = InstructionSampler(space)
         for function in space.mutable_functions:
             fill_randomly(population, np.arange(size), np.full(size, function), sampler, rng)
-        return population
+    return population
+
+
+def _fill_with(population: Population, name: str, space: SearchSpace) -> None:
+    """Makes every program the one of a name or file."""
     if name in HAND_WRITTEN:
         program = Program.from_text(HAND_WRITTEN[name], space.memory)
     else:
@@ -94,13 +103,12 @@ def initial_population(name: str, size: int, space: SearchSpace, rng: np.random.
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from error
     for index, function in enumerate(COMPONENT_FUNCTIONS):
-        if program.lengths[index] > capacity[index]:
+        if program.lengths[index] > space.max_sizes[index]:
             raise ValueError(
                 f"{name}: {function} has {program.lengths[index]} instructions, "
-                f"the search space allows {capacity[index]}"
+                f"the search space allows {space.max_sizes[index]}"
             )
-    single = Population.from_programs([program], capacity)
+    single = Population.from_programs([program], space.max_sizes)
     population.code[:] = single.code
     population.constants[:] = single.constants
     population.lengths[:] = np.maximum(space.initial_sizes, single.lengths)
-    return population

@@ -19,8 +19,6 @@ except ModuleNotFoundError:
     sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
     import azero_jax
 
-import jax
-
 from azero_jax import experiment, flags
 from azero_jax.reporting import Reporter
 from azero_jax.workers import WorkerDied
@@ -47,9 +45,7 @@ def main(arguments: list[str]) -> None:
     # Not news to people without a TPU.
     logging.getLogger("jax._src.xla_bridge").setLevel(logging.WARNING)
     azero_jax.set_xla_flags()
-    if flags.FLAGS.compilation_cache_dir:
-        jax.config.update("jax_compilation_cache_dir", flags.FLAGS.compilation_cache_dir)
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    flags.use_compilation_cache()
     try:
         settings = flags.settings()
         output_dir = flags.output_dir()

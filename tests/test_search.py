@@ -197,6 +197,12 @@ def test_initial_programs(tmp_path):
     whole, damaged = (initial_population(name, 1, roomy, rng)[0] for name in ("neural_net", "damaged_neural_net"))
     assert whole.to_text().count("gaussian") == 2 and damaged.to_text().count("gaussian") == 0
     assert whole.lengths == (3, 5, 11) and damaged.instructions("Learn") == whole.instructions("Learn")
+    learning = dataclasses.replace(SPACE, setup_ops=(), predict_ops=())
+    some = initial_population("random:linear", 50, learning, rng)
+    assert len({program.instructions("Learn") for program in some}) > 40
+    assert {program.instructions("Setup") + program.instructions("Predict") for program in some} == {
+        linear.instructions("Setup") + linear.instructions("Predict")
+    }
     path = tmp_path / "program.txt"
     path.write_text(linear.to_text())
     assert initial_population(str(path), 1, SPACE, rng)[0] == linear

@@ -69,12 +69,12 @@ def kill_again_and_again(tmp_path, flags, kills, rng):
     """Whether a run killed so often ends like one left in peace."""
     finish(start(*flags, f"--output_dir={tmp_path / 'whole'}"))
     directory = tmp_path / "killed"
-    parts = [*flags, f"--output_dir={directory}", "--checkpoint_seconds=0"]
+    parts = [*flags, f"--output_dir={directory}"]
     checkpoints = directory / "checkpoint"
     resume, interrupted = [], 0
     for _ in range(kills):
         before = set(checkpoints.glob("*.npz"))
-        process = start(*parts, *resume)
+        process = start(*parts, *resume, "--checkpoint_seconds=0")
         wait_for(lambda before=before: set(checkpoints.glob("*.npz")) - before, process)
         time.sleep(rng.uniform(0, 0.3))  # checkpoints are being written most of the time
         process.kill()

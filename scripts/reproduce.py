@@ -1,0 +1,184 @@
+"""Runs an experiment of the paper on this machine, and prints its table: paper, ours, and what was reduced.
+
+    python scripts/reproduce.py figure4_linear --repeats=1000 --output_dir=runs/figure4
+
+Each experiment is a flagfile of the same name and what is compared; flags behind the name
+change it. `--helpshort` lists the experiments. With --output_dir, results are written as
+they come, so that an interrupted run has lost nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from absl import app
+from absl import flags as absl_flags
+
+try:
+    import azero_jax as az
+except ModuleNotFoundError:
+    sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+    import azero_jax as az
+
+from azero_jax import flags
+from azero_jax.checkpoint import write_atomically
+from azero_jax.initial_programs import HAND_WRITTEN
+from azero_jax.search import Search, SearchSettings
+from azero_jax.settings import Settings
+from azero_jax.task_specs import make_tasks
+
+_FLAGFILES = pathlib.Path(__file__).resolve().parent / "flagfiles"
+_REPEATS = absl_flags.DEFINE_integer("repeats", 100, "experiments, or seeds", lower_bound=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """An experiment of the paper.
+
+    Attributes:
+      run: does it and prints its table; returns what the output directory keeps.
+      what: one line for people.
+    """
+
+    run: Callable[[Settings, int, Callable[[dict], None]], None]
+    what: str
+
+
+def main(arguments: list[str]) -> None:
+    """Runs the experiment that was named."""
+    name = arguments[1]
+    try:
+        settings, output_dir = flags.settings(), flags.output_dir()
+
+        def keep(record: dict) -> None:
+            if output_dir is not None:
+                write_atomically(output_dir / f"{name}.json", (json.dumps(record, indent=2) + "\n").encode())
+
+        az.set_xla_flags()
+        flags.use_compilation_cache()
+        EXPERIMENTS[name].run(settings, _REPEATS.value, keep)
+    except (ValueError, OSError) as error:
+        print(f"reproduce.py: error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def parse(arguments: list[str]) -> list[str]:
+    """Reads the name of the experiment, its flagfile and then the flags behind it."""
+    names = [argument for argument in arguments[1:] if not argument.startswith("-")]
+    if len(names) != 1 or names[0] not in EXPERIMENTS:
+        listed = "\n".join(f"  {name}: {experiment.what}" for name, experiment in EXPERIMENTS.items())
+        wrong = f"unknown experiment {names[0]!r}" if names else "no experiment"
+        print(f"reproduce.py: error: {wrong}, expected one of\n{listed}", file=sys.stderr)
+        sys.exit(2)
+    own = [argument for argument in arguments[1:] if argument.startswith("-")]
+    try:
+        return absl_flags.FLAGS([arguments[0], f"--flagfile={_FLAGFILES / names[0]}.flags", names[0], *own])
+    except absl_flags.Error as error:
+        print(f"reproduce.py: error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+# Figure 4: evolution against random search.
+
+
+def figure4(settings: Settings, repeats: int, keep: Callable[[dict], None]) -> None:
+    """Counts programs as good as the hand-written one, by evolution and by random search.
+
+    As in section 4.1: an experiment of evolution counts once at most; random search makes
+    as many programs, and each counts.
+    """
+    from scipy.stats import binomtest
+
+    island = settings.islands[0]
+    tasks = make_tasks(island.search_tasks)
+    reference = _reference(island.search_tasks)
+    evaluator = az.Evaluator(tasks, memory=island.search.space.memory, seed=settings.random_seed)
+    # One percent more error, so that another order of the same operations is as good.
+    acceptable = 1 - 1.01 * (1 - float(evaluator.evaluate([reference]).fitness.mean()))
+    print(f"acceptable: mean fitness above {acceptable:.6f}, about that of\n{reference.to_text()}", flush=True)
+    random = Search(tasks, _random_search(island.search), seed=settings.random_seed)
+    random_successes = int((random.state.fitness > acceptable).sum())
+    evolved = successes = 0
+    for repeat in range(1, repeats + 1):
+        search = Search(tasks, island.search, seed=settings.random_seed + repeat)
+        while search.individuals < settings.max_individuals and search.best()[1] <= acceptable:
+            search.step()
+        evolved += settings.max_individuals  # also where it ended early, as in the paper
+        successes += search.best()[1] > acceptable
+        while random.individuals < evolved:
+            random.step()
+            random_successes += int((random.state.fitness > acceptable).sum())
+        if repeat % max(1, repeats // 20) and repeat < repeats:
+            continue
+        record: dict[str, Any] = {
+            "experiments": repeat,
+            "programs": evolved,
+            "successes": {"evolution": successes, "random search": random_successes},
+        }
+        if successes + random_successes:
+            share = binomtest(successes, successes + random_successes).proportion_ci()
+            record["ratio"] = successes / random_successes if random_successes else None
+            record["ratio_95_percent"] = [
+                share.low / (1 - share.low),
+                share.high / (1 - share.high) if share.high < 1 else None,
+            ]
+        keep(record)
+        print(json.dumps(record), flush=True)
+    ratio = "no success yet"
+    if successes + random_successes:
+        low, high = record["ratio_95_percent"]
+        ratio = f"{record['ratio'] or float('inf'):.1f} ({low:.1f} to {high or float('inf'):.1f})"
+    print("\n| | paper | ours |\n|---|---|---|")
+    print(f"| programs of each | - | {evolved:,} |")
+    print(f"| successes of evolution, random search | - | {successes}, {random_successes} |")
+    print(f"| evolution / random search (95 % interval) | 5 at one acceptable program in 1e7 | {ratio} |")
+
+
+def _reference(search_tasks: str) -> az.Program:
+    """The hand-written program that a success must beat."""
+    if search_tasks.startswith("scalar_affine_regression"):
+        return az.Program.from_text(_AFFINE)
+    return az.Program.from_text(HAND_WRITTEN["linear"])
+
+
+_AFFINE = """
+def Setup():
+  s2 = 0.01
+def Predict():
+  s1 = dot(v1, v0)
+  s1 = s1 + s4
+def Learn():
+  s3 = s0 - s1
+  s3 = s2 * s3
+  v2 = s3 * v0
+  v1 = v1 + v2
+  s4 = s4 + s3
+"""
+
+
+def _random_search(settings: SearchSettings) -> SearchSettings:
+    """The same search without selection: every program is new."""
+    size = settings.evolution.population_size
+    evolution = dataclasses.replace(
+        settings.evolution,
+        tournament_size=1,
+        mutate_prob=1.0,
+        mutation_types=("randomize_algorithm",),
+        child_batch_size=size,
+    )
+    return dataclasses.replace(settings, evolution=evolution)
+
+
+EXPERIMENTS = {
+    "figure4_linear": Experiment(figure4, "evolution against random search on linear regression (Figure 4)"),
+}
+
+
+if __name__ == "__main__":
+    flags.define()
+    app.run(main, flags_parser=parse)
