@@ -6,6 +6,8 @@ import ast
 import configparser
 import pathlib
 import re
+import subprocess
+import sys
 
 import azero_jax
 from azero_jax import ops
@@ -102,6 +104,20 @@ def test_the_table_of_ops_is_documented():
     page = (ROOT / "docs" / "ops.md").read_text()
     rows = re.findall(r"^\| (\d+) \| (\w+) \| `(.+?)` \|", page, re.M)
     assert rows == [(str(op.id), op.name, ops.example(op)) for op in ops.table()[: ops.NUM_BUILT_IN_OPS]]
+
+
+def test_every_knob_has_a_flag_and_a_test():
+    page = (ROOT / "docs" / "knobs.md").read_text()
+    tests = "\n".join(path.read_text() for path in (ROOT / "tests").glob("test_*.py"))
+    named = re.findall(r"`(test_\w+)`", page)
+    assert len(named) > 50
+    assert not [name for name in named if f"def {name}(" not in tests]
+    help_text = subprocess.run(
+        [sys.executable, ROOT / "scripts" / "evolve.py", "--helpfull"], capture_output=True, text=True, check=False
+    ).stdout
+    flags = {name for name in re.findall(r"--(\w+)", page) if name not in ("help", "search_experiment_spec")}
+    shown = set(re.findall(r"--(?:\[no\])?(\w+)", help_text))
+    assert not [name for name in flags - shown if not name.endswith("_")]
 
 
 def test_requirements_agree():

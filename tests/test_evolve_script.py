@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -291,6 +292,15 @@ def test_learning_is_discovered(tmp_path, cache):
     program = Program.from_text((tmp_path / "best_program.txt").read_text())
     assert program.instructions("Predict") == Program.from_text(start.read_text()).instructions("Predict")
     assert len(program.instructions("Learn")) >= 3
+
+
+def test_a_damaged_network_is_repaired(tmp_path, cache):
+    """As the release's integration test of nonlinear tasks, whose network ends at 0.99968."""
+    flags = [f"--flagfile={ROOT / 'scripts' / 'flagfiles' / 'repair_neural_net.flags'}", f"--output_dir={tmp_path}"]
+    evolve(*flags, "--random_seed=1", cache)
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert result["final_fitness"] > 0.999
+    assert re.search("gaussian|uniform", (tmp_path / "best_program.txt").read_text())
 
 
 @pytest.mark.slow
