@@ -58,7 +58,7 @@ class Evaluator:
       fingerprint: what `probe` hashes, "errors" or "predictions".
 
     Raises:
-      ValueError: an argument out of range.
+      ValueError: an argument out of range, or more memory is needed than there is.
     """
 
     def __init__(
@@ -150,7 +150,7 @@ class Evaluator:
             schedule = self._schedule(num_train_examples, tasks.num_valid_examples, 1)
         results = self._strategy.run(population, schedule, False)
         loss = results[:, RESULT_LOSS]
-        return Evaluation(self._fitness(loss), results[:, RESULT_STEPS].astype(np.int64))
+        return Evaluation(tasks.fitness(loss.astype(np.float64)), results[:, RESULT_STEPS].astype(np.int64))
 
     def probe(
         self, population: Population, num_train_examples: int, num_valid_examples: int
@@ -181,26 +181,21 @@ class Evaluator:
         """How often machines like this evaluator's were traced, and so compiled, in this process."""
         return self._strategy.num_traces
 
+    @property
+    def needed_bytes(self) -> int:
+        """Memory for programs and examples, about."""
+        return self._strategy.needed_bytes
+
     def compile(self) -> None:
         """Compiles the machine now, instead of at the first evaluation."""
         self.evaluate([Program.from_text("def Predict():\n")])
-
-    def _fitness(self, loss: np.ndarray) -> np.ndarray:
-        """Fitness [P, D] of the best epoch's loss; infinite where none was completed."""
-        share = loss.astype(np.float64) / self.tasks.num_valid_examples
-        if self.tasks.loss == "accuracy":
-            return np.where(np.isfinite(share), 1 - share, 0.0)
-        # FlipAndSquash of executor.h.
-        return np.where(np.isfinite(share), 1 - (2 / np.pi) * np.arctan(np.sqrt(share)), 0.0)
 
     def _schedule(self, num_train: int, num_valid: int, num_epochs: int) -> np.ndarray:
         """Positions of a run: uint32, padded to the length that the machine was compiled for."""
         tasks = self.tasks
         entries = []
         for epoch in range(num_epochs):
-            order = np.arange(num_train)
-            if epoch:
-                order = np.random.default_rng((tasks.shuffle_seed, epoch)).permutation(num_train)
+            order = tasks.train_order(epoch) if num_train == tasks.num_train_examples else np.arange(num_train)
             # Many programs fail at once; later, looking at every 8th example is enough.
             place = np.arange(num_train)
             checked = (place % 8 == 0) | np.isin(place, (1, 2, 4))

@@ -1,4 +1,4 @@
-"""Where jitted functions run: the cores there are, a pool of threads, the CPU, and the precision.
+"""Where jitted functions run: the cores there are, a pool of threads, the CPU, the precision, the cache.
 
 XLA runs a function on the thread that calls it and releases Python's lock, so
 threads of one process use all cores.
@@ -21,6 +21,20 @@ _Job = TypeVar("_Job")
 def available_cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def available_memory() -> int:
+    """Bytes of memory that this process could still use, as far as the system tells."""
+    try:
+        with open("/proc/meminfo", encoding="ascii") as lines:
+            return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration):
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 2**63
+
+
+def user_cache_dir() -> str:
+    """Where the package keeps what it can make again: compiled machines, projected datasets."""
+    return os.path.join(os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache")), "azero_jax")
 
 
 def run_jobs(function: Callable[[_Job], None], jobs: Sequence[_Job], num_threads: int) -> None:

@@ -428,6 +428,7 @@ class _Runner:
             "search_fitness": best.search_fitness,
             "select_fitness": None if math.isnan(select) else select,
             "final_fitness": final_fitness,
+            "program": simplify(Program.from_text(best.program)).to_text(),
             "individuals": progress.individuals_before + individuals,
             "experiments": progress.experiment,
             "elapsed_seconds": self._elapsed(),

@@ -9,7 +9,6 @@ flags, too: each has its own copy of them all.
 from __future__ import annotations
 
 import copy
-import os
 import pathlib
 import secrets
 import shlex
@@ -21,6 +20,7 @@ from azero_jax import (
     baselines,
     evaluator,
     evolution,
+    execution,
     fingerprints,
     initial_programs,
     mutation,
@@ -289,7 +289,7 @@ def define() -> None:
     )
     flags.DEFINE_string(
         "compilation_cache_dir",
-        os.path.join(os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache")), "azero_jax"),
+        execution.user_cache_dir(),
         "where compiled machines are kept for the next start; empty for nowhere",
     )
 

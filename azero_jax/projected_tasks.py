@@ -1,46 +1,73 @@
-"""Binary tasks from images of several classes, by Gaussian random projection.
+"""Binary tasks from datasets of several classes, by Gaussian random projection.
 
-As section 3.1 and supplement S4 of the paper: a pair of classes, a random
-projection to F features, standardised on the training part. The images here are
-the handwritten digits that scikit-learn contains (1,797 of 8 x 8 pixels), so that
-nothing is downloaded.
+As section 3.1 and supplement S4 of the paper: a pair of classes, a random projection to F
+features, standardised on the training part. What comes of files is kept on disk, so that
+many processes and later runs need not read and project them again.
 """
 
 from __future__ import annotations
 
+import hashlib
+import io
 import itertools
+import json
+import os
+import pathlib
+import tempfile
 from collections.abc import Sequence
 
 import numpy as np
 
-# The pairs that the C++ release holds out of the search (run_baseline.sh).
+from azero_jax import datasets
+from azero_jax.datasets import Dataset
+from azero_jax.tasks import ARRAYS, Tasks
+
+# The pairs of ten classes that the C++ release holds out of the search (run_baseline.sh).
 FINAL_PAIRS = ((0, 5), (0, 9), (1, 8), (2, 9), (3, 5), (3, 6), (3, 8), (4, 6), (8, 9))
 # Nine others, each class in at least one, held out for selection.
 SELECT_PAIRS = ((0, 2), (1, 7), (2, 7), (3, 9), (4, 9), (5, 8), (6, 8), (5, 6), (0, 4))
-SEARCH_PAIRS = tuple(pair for pair in itertools.combinations(range(10), 2) if pair not in FINAL_PAIRS + SELECT_PAIRS)
-PAIRS = {"search": SEARCH_PAIRS, "select": SELECT_PAIRS, "final": FINAL_PAIRS}
+GROUPS = ("search", "select", "final", "all")
 
-# Shares of each pair's images; the rest are for the final evaluation.
-_TRAIN_SHARE, _VALID_SHARE = 0.6, 0.2
+# Shares of each pair's examples for training and validation; the rest are for the final
+# evaluation where the dataset has no test split of its own.
+_SHARES = (0.6, 0.2)
+_SHARES_WITH_TEST = (0.8, 0.2)
 
 
-def load_digits() -> tuple[np.ndarray, np.ndarray]:
-    """The digits of scikit-learn: images float64 [1797, 64] and classes int64 [1797].
+def class_pairs(num_classes: int, group: str, held_out: Sequence[tuple[int, int]] = ()) -> list[tuple[int, int]]:
+    """The pairs of classes of a group.
+
+    Args:
+      num_classes: of the dataset.
+      group: "search", "select" or "final", which share no pair, or "all".
+      held_out: the pairs of "final", of which the others then have none; by default
+        those of the release, which needs ten classes.
 
     Raises:
-      ValueError: scikit-learn is not installed.
+      ValueError: an unknown group, a pair of classes that there are not, or no pair is left.
     """
-    try:
-        from sklearn import datasets
-    except ImportError as error:
-        raise ValueError("projected_digits: needs scikit-learn, from `pip install scikit-learn`") from error
-    images, classes = datasets.load_digits(return_X_y=True)
-    return images, classes
+    every = list(itertools.combinations(range(num_classes), 2))
+    for pair in held_out:
+        if pair not in every:
+            raise ValueError(f"held_out_pairs: {pair[0]}-{pair[1]}: expected smaller-larger of 0 to {num_classes - 1}")
+    if group not in GROUPS:
+        raise ValueError(f"pairs={group!r}: expected one of {', '.join(GROUPS)}")
+    if group == "all":
+        return every
+    ten = num_classes == 10
+    final = list(held_out) or (list(FINAL_PAIRS) if ten else [])
+    select = [pair for pair in SELECT_PAIRS if pair not in final] if ten else []
+    pairs = {"search": [pair for pair in every if pair not in final + select], "select": select, "final": final}[group]
+    if not pairs:
+        raise ValueError(
+            f"pairs={group}: {num_classes} classes have no such pairs: expected pairs=all, positive_class and "
+            "negative_class, or held_out_pairs"
+        )
+    return pairs
 
 
 def projected_binary_task(
-    images: np.ndarray,
-    classes: np.ndarray,
+    dataset: Dataset,
     pair: tuple[int, int],
     *,
     features_size: int,
@@ -51,13 +78,13 @@ def projected_binary_task(
 ) -> tuple[np.ndarray, ...]:
     """One task: class pair[1] is positive.
 
-    Images of the pair fall into disjoint parts for training, validation and test,
-    the same for every seed; each seed projects anew and picks examples of the parts.
+    Examples of the pair fall into disjoint parts for training, validation and test, the
+    same for every seed; each seed projects anew and picks examples of the parts.
 
     Args:
-      images, classes: float64 [n, pixels], int64 [n].
+      dataset: with classes.
       pair: the two classes.
-      features_size: F, the dimension to project to; 0 keeps the pixels.
+      features_size: F, the dimension to project to; 0 keeps the dataset's.
       num_train_examples, num_valid_examples: examples of the task.
       seed: of projection and choice.
       test: whether the validation examples come from the test part.
@@ -68,35 +95,111 @@ def projected_binary_task(
     Raises:
       ValueError: a part has fewer examples than asked for.
     """
-    chosen = np.flatnonzero(np.isin(classes, pair))
+    train_share, valid_share = _SHARES if dataset.test is None else _SHARES_WITH_TEST
+    chosen = np.flatnonzero(np.isin(dataset.train.labels, pair))
     chosen = np.random.default_rng((2020, *pair)).permutation(chosen)
-    ends = [int(_TRAIN_SHARE * len(chosen)), int((_TRAIN_SHARE + _VALID_SHARE) * len(chosen))]
-    train, valid, held_back = np.split(chosen, ends)
+    train, valid, rest = np.split(
+        chosen, [int(train_share * len(chosen)), int((train_share + valid_share) * len(chosen))]
+    )
+    held_back = (dataset.train, rest)
+    if dataset.test is not None:
+        held_back = (dataset.test, np.flatnonzero(np.isin(dataset.test.labels, pair)))
     rng = np.random.default_rng((1, seed, *pair))
     parts = []
-    for name, part, count in (
-        ("num_train_examples", train, num_train_examples),
-        ("num_valid_examples", held_back if test else valid, num_valid_examples),
+    for name, (split, part), count in (
+        ("num_train_examples", (dataset.train, train), num_train_examples),
+        ("num_valid_examples", held_back if test else (dataset.train, valid), num_valid_examples),
     ):
         if count > len(part):
-            raise ValueError(f"{name}={count}: classes {pair[0]} and {pair[1]} have {len(part)} images in that part")
-        parts.append(rng.permutation(part)[:count])
-    projection = np.eye(images.shape[1])
+            raise ValueError(f"{name}={count}: classes {pair[0]} and {pair[1]} have {len(part)} examples in that part")
+        picked = rng.permutation(part)[:count]
+        parts.append((split.features[picked].astype(np.float64), split.labels[picked]))
     if features_size:
-        projection = rng.standard_normal((images.shape[1], features_size))
-    train_features, valid_features = (images[part] @ projection for part in parts)
+        projection = rng.standard_normal((dataset.train.features.shape[1], features_size))
+        parts = [(features @ projection, labels) for features, labels in parts]
+    (train_features, train_labels), (valid_features, valid_labels) = parts
     mean = train_features.mean(axis=0)
     deviation = train_features.std(axis=0)
     deviation[deviation == 0] = 1  # a pixel that never changes stays at zero
-    labels = [(classes[part] == pair[1]).astype(np.float64) for part in parts]
-    return (train_features - mean) / deviation, labels[0], (valid_features - mean) / deviation, labels[1]
+    return (
+        (train_features - mean) / deviation,
+        (train_labels == pair[1]).astype(np.float64),
+        (valid_features - mean) / deviation,
+        (valid_labels == pair[1]).astype(np.float64),
+    )
 
 
 def projected_binary_tasks(
-    images: np.ndarray, classes: np.ndarray, pairs: Sequence[tuple[int, int]], seeds: Sequence[int], **settings
-) -> list[tuple[np.ndarray, ...]]:
-    """Tasks for seeds, over the pairs in turn; settings as of `projected_binary_task`."""
-    return [
-        projected_binary_task(images, classes, pairs[i % len(pairs)], seed=seed, **settings)
+    name: str,
+    path: str,
+    *,
+    group: str,
+    pair: tuple[int, int] | None,
+    held_out: Sequence[tuple[int, int]],
+    seeds: Sequence[int],
+    num_train_epochs: int,
+    cache_dir: str,
+    **settings: int,
+) -> Tasks:
+    """Tasks for seeds, over the pairs of classes in turn.
+
+    Args:
+      name, path: of the dataset, as of `datasets.load`.
+      group, held_out: as of `class_pairs`.
+      pair: the negative and the positive class, instead of a group's pairs.
+      seeds: one for each task.
+      num_train_epochs: passes over the training examples.
+      cache_dir: where projections of files are kept; empty for nowhere.
+      settings: as of `projected_binary_task`.
+
+    Raises:
+      ValueError: see `datasets.load`, `class_pairs` and `projected_binary_task`.
+      OSError: a file cannot be read.
+    """
+    files = datasets.files(name, path)
+    kept = None
+    if files and cache_dir:
+        asked = [name, group, pair, [list(some) for some in held_out], list(seeds), sorted(settings.items())]
+        kept = pathlib.Path(cache_dir) / f"{_digest(files, asked)}.npz"
+        if kept.is_file():
+            with np.load(kept) as arrays:
+                return _tasks([arrays[array] for array in ARRAYS], num_train_epochs)
+    dataset = datasets.load(name, path)
+    if not dataset.num_classes:
+        raise ValueError(f"dataset {name}: its labels are numbers: expected classes")
+    pairs = class_pairs(dataset.num_classes, group, held_out) if pair is None else [pair]
+    for number in pair or ():
+        if not 0 <= number < dataset.num_classes:
+            raise ValueError(f"class {number}: expected 0 to {dataset.num_classes - 1}")
+    tasks = [
+        projected_binary_task(dataset, pairs[i % len(pairs)], seed=seed, **settings)  # type: ignore[arg-type]
         for i, seed in enumerate(seeds)
     ]
+    arrays = [np.stack(parts) for parts in zip(*tasks)]
+    if kept is not None:
+        _keep(kept, arrays)
+    return _tasks(arrays, num_train_epochs)
+
+
+def _tasks(arrays: Sequence[np.ndarray], num_train_epochs: int) -> Tasks:
+    return Tasks(arrays[0], arrays[1], arrays[2], arrays[3], "accuracy", num_train_epochs)
+
+
+def _digest(files: Sequence[pathlib.Path], asked: object) -> str:
+    """Identifies the content of files and what is made of them."""
+    digest = hashlib.sha256(json.dumps(["1", asked]).encode())
+    for file in files:
+        with open(file, "rb") as content:
+            digest.update(f"{file.name}:".encode())
+            digest.update(hashlib.file_digest(content, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _keep(path: pathlib.Path, arrays: Sequence[np.ndarray]) -> None:
+    """Writes a file aside, under a name of its own, since several processes may write it at once."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **dict(zip(ARRAYS, arrays)))  # type: ignore[arg-type]
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.stem, delete=False) as file:
+        file.write(buffer.getvalue())
+    os.replace(file.name, path)

@@ -15,8 +15,8 @@ import numpy as np
 
 from azero_jax import draws, ops
 from azero_jax.assembler import most_instructions
-from azero_jax.execution import precision, run_jobs
-from azero_jax.instructions import RESULT_ROWS, Layout, Words
+from azero_jax.execution import available_memory, precision, run_jobs
+from azero_jax.instructions import EXAMPLE_HEADER, RESULT_ROWS, Layout, Words
 from azero_jax.machine import MachineConfig, build
 from azero_jax.packed import PackedLayout, pack, power_of_two
 from azero_jax.program import MemorySize, Population
@@ -29,6 +29,9 @@ _USUAL_LENGTH = 50
 # Programs of one call: fewer leave a thread idle at the end, more pay for the call.
 _FEWEST_PROGRAMS_PER_CALL = 16
 _CALLS_PER_THREAD = 2
+
+# Memory of the programs that one thread runs side by side.
+_MOST_BYTES = 2**28
 
 # Two AVX registers of float32. More lanes make each dispatch cheaper per task, but
 # memory larger; odd numbers of lanes do not vectorise.
@@ -67,9 +70,13 @@ class SwitchStrategy:
         self._seed_word = draws.seed_word(settings.seed)
         self._num_tasks = tasks.num_tasks
         self._num_threads = num_threads
-        lanes = lanes_for(tasks.num_tasks)
+        layout = Layout(settings.memory, tasks.features_size)
+        bytes_of_a_task = (layout.first_result + RESULT_ROWS) * np.dtype(dtype).itemsize
+        lanes = lanes_for(tasks.num_tasks, bytes_of_a_task)
+        # The loop's memory stands beside what it started with.
+        self.needed_bytes = check_memory(2 * num_threads * lanes * bytes_of_a_task, tasks, settings)
         self._config = MachineConfig(
-            layout=Layout(settings.memory, tasks.features_size),
+            layout=layout,
             loss=tasks.loss,
             max_abs_error=settings.max_abs_error,
             dtype=dtype,
@@ -166,9 +173,17 @@ def _compiled_machine(config: MachineConfig) -> _CompiledMachine:
     return _CompiledMachine(config)
 
 
-def lanes_for(num_tasks: int) -> int:
-    """Tasks that run side by side: the next power of two, up to 16."""
-    return min(_MOST_LANES, power_of_two(num_tasks))
+def lanes_for(num_tasks: int, bytes_of_a_task: int = 0) -> int:
+    """Tasks that run side by side: the next power of two, up to 16, fewer if their memory is large.
+
+    Args:
+      num_tasks: D.
+      bytes_of_a_task: memory of a program on one task.
+    """
+    lanes = min(_MOST_LANES, power_of_two(num_tasks))
+    while lanes > 1 and lanes * bytes_of_a_task > _MOST_BYTES:
+        lanes //= 2
+    return lanes
 
 
 class TaskGroup(NamedTuple):
@@ -181,6 +196,31 @@ class TaskGroup(NamedTuple):
 
     examples: jax.Array
     numbers: np.ndarray
+
+
+def check_memory(needed: int, tasks: Tasks, settings: RunSettings) -> int:
+    """Refuses what does not fit, before anything is allocated.
+
+    Args:
+      needed: bytes for the memory of programs; the examples come on top.
+      tasks, settings: of the evaluator.
+
+    Returns:
+      Bytes needed in all.
+
+    Raises:
+      ValueError: more bytes are needed than there are.
+    """
+    examples = tasks.num_tasks * (tasks.num_train_examples + tasks.num_valid_examples)
+    needed += examples * (EXAMPLE_HEADER + tasks.features_size) * np.dtype(settings.dtype).itemsize
+    available = available_memory()
+    if needed > available:
+        raise ValueError(
+            f"features_size={tasks.features_size} with {settings.memory.matrices} matrices, "
+            f"{settings.memory.vectors} vectors and {tasks.num_tasks} tasks needs about {needed / 2**30:.1f} GiB, "
+            f"{available / 2**30:.1f} GiB are available: expected fewer features, tasks or addresses"
+        )
+    return needed
 
 
 def task_groups(tasks: Tasks, lanes: int, dtype: str) -> list[TaskGroup]:

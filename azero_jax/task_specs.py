@@ -1,6 +1,7 @@
 """Tasks by name: specifications in one line of text, and the generators behind them.
 
     scalar_linear_regression:features_size=4,num_tasks=10
+    projected_binary_classification:dataset=cifar10,path=data/cifar-10-batches-bin,features_size=16
     npz:path=my_tasks.npz,loss=accuracy
 
 Generators, parameters and default seeds follow the C++ release (`task.proto`,
@@ -11,11 +12,13 @@ differ from the release's, whose random generator is another one.
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from azero_jax import projected_tasks
+from azero_jax import datasets, projected_tasks
+from azero_jax.execution import user_cache_dir
 from azero_jax.tasks import Tasks
 
 # "Picked to span the difficulty of the nonlinear tasks" (task_util.cc). Further tasks
@@ -106,29 +109,102 @@ def scalar_2layer_nn_regression(settings: TaskSettings) -> Tasks:
     return _regression(settings, draw)
 
 
-def projected_digits(settings: TaskSettings, *, pairs: str = "search", test: bool = False) -> Tasks:
-    """Binary tasks on scikit-learn's handwritten digits; see `projected_tasks`.
+def projected_binary_classification(
+    settings: TaskSettings,
+    *,
+    dataset: str = "digits",
+    path: str = "",
+    pairs: str = "search",
+    positive_class: int = -1,
+    negative_class: int = -1,
+    held_out_pairs: str = "",
+    test: bool = False,
+    cache_dir: str = "",
+) -> Tasks:
+    """Binary tasks from a dataset of several classes; see `projected_tasks`.
 
     Args:
-      settings: features_size 0 keeps the 64 pixels; param seeds choose projections.
-      pairs: "search", "select" or "final", disjoint sets of class pairs.
-      test: whether validation examples come from the test part of the images.
+      settings: features_size 0 keeps the dataset's; param seeds choose projections.
+      dataset, path: as of `datasets.load`.
+      pairs: "search", "select" or "final", disjoint sets of pairs of classes, or "all".
+      positive_class, negative_class: one pair instead; both or none.
+      held_out_pairs: the pairs of "final", as in 0-5+1-8; by default the release's.
+      test: whether validation examples come from the test part of the data.
+      cache_dir: where projections of files are kept; by default azero_jax/projections in
+        the user's cache directory.
     """
-    if pairs not in projected_tasks.PAIRS:
-        raise ValueError(f"pairs={pairs!r}: expected one of {', '.join(projected_tasks.PAIRS)}")
-    images, classes = projected_tasks.load_digits()
-    tasks = projected_tasks.projected_binary_tasks(
-        images,
-        classes,
-        projected_tasks.PAIRS[pairs],
-        [param_seed for _, param_seed in settings.seeds()],
+    if (positive_class < 0) != (negative_class < 0):
+        raise ValueError(
+            f"positive_class={positive_class}, negative_class={negative_class}: expected both or none of them"
+        )
+    try:
+        held_out = [
+            (int(low), int(high)) for low, high in (some.split("-") for some in held_out_pairs.split("+") if some)
+        ]
+    except ValueError:
+        raise ValueError(f"held_out_pairs={held_out_pairs!r}: expected pairs as in 0-5+1-8") from None
+    return projected_tasks.projected_binary_tasks(
+        dataset,
+        path,
+        group=pairs,
+        pair=(negative_class, positive_class) if positive_class >= 0 else None,
+        held_out=held_out,
+        seeds=[param_seed for _, param_seed in settings.seeds()],
+        num_train_epochs=settings.num_train_epochs,
+        cache_dir=cache_dir or os.path.join(user_cache_dir(), "projections"),
         features_size=settings.features_size,
         num_train_examples=settings.num_train_examples,
         num_valid_examples=settings.num_valid_examples,
         test=test,
     )
-    train_x, train_y, valid_x, valid_y = (np.stack(parts) for parts in zip(*tasks))
-    return Tasks(train_x, train_y, valid_x, valid_y, "accuracy", settings.num_train_epochs)
+
+
+def projected_digits(settings: TaskSettings, *, pairs: str = "search", test: bool = False) -> Tasks:
+    """`projected_binary_classification` of the handwritten digits that scikit-learn contains."""
+    return projected_binary_classification(settings, pairs=pairs, test=test)
+
+
+def dataset_regression(
+    settings: TaskSettings, *, dataset: str = "diabetes", path: str = "", test: bool = False
+) -> Tasks:
+    """Regression of a dataset's labels on its features, both standardised on the training part.
+
+    Args:
+      settings: features_size 0 keeps the dataset's, more projects to so many; data seeds
+        split the examples, param seeds choose projections.
+      dataset, path: as of `datasets.load`.
+      test: whether validation examples come from the last fifth of the data, which nothing
+        else uses.
+    """
+    loaded = datasets.load(dataset, path)
+    features, labels = loaded.train.features.astype(np.float64), loaded.train.labels.astype(np.float64)
+    order = np.random.default_rng(2020).permutation(len(labels))
+    seen, held_back = np.split(order, [int(0.8 * len(order))])
+    count = settings.num_train_examples + (0 if test else settings.num_valid_examples)
+    for name, wanted, part in (
+        ("num_train_examples and num_valid_examples" if not test else "num_train_examples", count, seen),
+        ("num_valid_examples", settings.num_valid_examples if test else 0, held_back),
+    ):
+        if wanted > len(part):
+            raise ValueError(f"{name}: {wanted}: dataset {dataset} has {len(part)} examples in that part")
+    parts = []
+    for data_seed, param_seed in settings.seeds():
+        rng = np.random.default_rng(data_seed)
+        picked = rng.permutation(seen)
+        train = picked[: settings.num_train_examples]
+        valid = (rng.permutation(held_back) if test else picked[settings.num_train_examples :])[
+            : settings.num_valid_examples
+        ]
+        x = features
+        if settings.features_size:
+            x = features @ np.random.default_rng(param_seed).standard_normal(
+                (features.shape[1], settings.features_size)
+            )
+        x = (x - x[train].mean(axis=0)) / np.maximum(x[train].std(axis=0), 1e-12)
+        y = (labels - labels[train].mean()) / labels[train].std()
+        parts.append((x[train], y[train], x[valid], y[valid]))
+    arrays = [np.stack(some) for some in zip(*parts)]
+    return Tasks(arrays[0], arrays[1], arrays[2], arrays[3], "rmse", settings.num_train_epochs)
 
 
 def npz(settings: TaskSettings, *, path: str = "", loss: str = "rmse") -> Tasks:
@@ -144,10 +220,15 @@ GENERATORS: dict[str, Callable[..., Tasks]] = {
         scalar_linear_regression,
         scalar_affine_regression,
         scalar_2layer_nn_regression,
+        projected_binary_classification,
         projected_digits,
+        dataset_regression,
         npz,
     )
 }
+
+# Generators whose data has features of its own.
+_OWN_FEATURES = ("projected_binary_classification", "projected_digits", "dataset_regression")
 
 
 def _convert(name: str, value: str, default: object) -> object:
@@ -195,7 +276,7 @@ def make_tasks(spec: str, *, random_seeds: np.random.Generator | None = None) ->
         for field in ("num_train_examples", "num_valid_examples", "num_train_epochs", "num_tasks"):
             if getattr(settings, field) < 1:
                 raise ValueError(f"{field}={getattr(settings, field)}: expected a positive integer")
-        least = 0 if name == "projected_digits" else 1
+        least = 0 if name in _OWN_FEATURES else 1
         if settings.features_size < least:
             raise ValueError(f"features_size={settings.features_size}: expected at least {least}")
         if random_seeds is not None:

@@ -103,6 +103,20 @@ class Tasks:
         """F."""
         return self.train_features.shape[2]
 
+    def train_order(self, epoch: int) -> np.ndarray:
+        """The order in which an epoch, from 0, goes through the training examples, int64 [N]."""
+        if not epoch:
+            return np.arange(self.num_train_examples)
+        return np.random.default_rng((self.shuffle_seed, epoch)).permutation(self.num_train_examples)
+
+    def fitness(self, loss: np.ndarray) -> np.ndarray:
+        """Fitness, float64, of sums over the validation examples of squared or 0-1 errors; 0 where infinite."""
+        share = loss / self.num_valid_examples
+        if self.loss == "accuracy":
+            return np.where(np.isfinite(share), 1 - share, 0.0)
+        # FlipAndSquash of executor.h.
+        return np.where(np.isfinite(share), 1 - (2 / np.pi) * np.arctan(np.sqrt(share)), 0.0)
+
     @classmethod
     def load(cls, path: str | os.PathLike, *, loss: str = "rmse", num_train_epochs: int = 1) -> Tasks:
         """Reads an `.npz` file with the arrays train_features, train_labels, valid_features, valid_labels.

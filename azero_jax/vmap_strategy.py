@@ -22,7 +22,7 @@ from azero_jax.instructions import EXAMPLE_HEADER, RESULT_ROWS, SCHEDULE_SHIFT, 
 from azero_jax.liveness import find_live
 from azero_jax.packed import RegisterNumbers
 from azero_jax.program import Population, op_columns
-from azero_jax.switch_strategy import RunSettings, task_groups
+from azero_jax.switch_strategy import RunSettings, check_memory, task_groups
 from azero_jax.tasks import Tasks
 from azero_jax.text import IN1, IN2, OP, OUT
 
@@ -83,6 +83,9 @@ class VmapStrategy:
         self._op_table = ops.table()
         self._num_positions = settings.num_positions
         self._num_traces = [0]
+        numbers = sum(count * tasks.features_size**rank for rank, count in enumerate(settings.memory))
+        bytes_of_a_call = 2 * _PROGRAMS_PER_CALL * tasks.num_tasks * numbers * np.dtype(dtype).itemsize
+        self.needed_bytes = check_memory(bytes_of_a_call, tasks, settings)
         with precision(dtype):
             # One group: here lanes are just another batch axis.
             (self._group,) = task_groups(tasks, tasks.num_tasks, dtype)

@@ -2,9 +2,9 @@
 
     python scripts/reproduce.py figure4_linear --repeats=1000 --output_dir=runs/figure4
 
-Each experiment is a flagfile of the same name and what is compared; flags behind the name
-change it. `--helpshort` lists the experiments. With --output_dir, results are written as
-they come, so that an interrupted run has lost nothing.
+Each experiment is a flagfile and what is compared; flags behind the name change it. A wrong
+name lists the experiments. With --output_dir, results are written as they come, so that an
+interrupted run has lost nothing.
 """
 
 from __future__ import annotations
@@ -25,14 +25,19 @@ except ModuleNotFoundError:
     sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
     import azero_jax as az
 
-from azero_jax import flags
+from azero_jax import claims, flags
 from azero_jax.checkpoint import write_atomically
+from azero_jax.gradient_descent import MODELS
 from azero_jax.initial_programs import HAND_WRITTEN
 from azero_jax.search import Search, SearchSettings
 from azero_jax.settings import Settings
 from azero_jax.task_specs import make_tasks
 
 _FLAGFILES = pathlib.Path(__file__).resolve().parent / "flagfiles"
+_TRIALS = absl_flags.DEFINE_integer("trials", 1000, "trials of tuning a program's constants", lower_bound=0)
+_MOST_TRIALS = absl_flags.DEFINE_integer(
+    "most_trials", 100_000, "trials of a model's hyper-parameters, where an equal budget would be more", lower_bound=1
+)
 _REPEATS = absl_flags.DEFINE_integer("repeats", 100, "experiments, or seeds", lower_bound=1)
 
 
@@ -41,12 +46,15 @@ class Experiment:
     """An experiment of the paper.
 
     Attributes:
-      run: does it and prints its table; returns what the output directory keeps.
+      run: does it and prints its table; what it hands to its last argument is kept in
+        the output directory.
       what: one line for people.
+      flagfile: its settings.
     """
 
     run: Callable[[Settings, int, Callable[[dict], None]], None]
     what: str
+    flagfile: str
 
 
 def main(arguments: list[str]) -> None:
@@ -77,7 +85,9 @@ def parse(arguments: list[str]) -> list[str]:
         sys.exit(2)
     own = [argument for argument in arguments[1:] if argument.startswith("-")]
     try:
-        return absl_flags.FLAGS([arguments[0], f"--flagfile={_FLAGFILES / names[0]}.flags", names[0], *own])
+        return absl_flags.FLAGS(
+            [arguments[0], f"--flagfile={_FLAGFILES / EXPERIMENTS[names[0]].flagfile}", names[0], *own]
+        )
     except absl_flags.Error as error:
         print(f"reproduce.py: error: {error}", file=sys.stderr)
         sys.exit(2)
@@ -174,8 +184,74 @@ def _random_search(settings: SearchSettings) -> SearchSettings:
     return dataclasses.replace(settings, evolution=evolution)
 
 
+# Section 4.2 and Table S5, on the real data that scikit-learn contains.
+
+_TRANSFER = {
+    "the same digits, all 64 pixels": "projected_digits:features_size=0,num_train_examples=200,num_valid_examples=60,"
+    "num_tasks=9,pairs=final,test=true",
+    "breast cancer, 30 measurements": "projected_binary_classification:dataset=breast_cancer,features_size=0,pairs=all,"
+    "num_train_examples=300,num_valid_examples=110,num_tasks=10,test=true",
+}
+
+
+def digits(settings: Settings, repeats: int, keep: Callable[[dict], None]) -> None:
+    """Evolved classifiers beside a linear model and a two-layer network, tuned under an equal budget.
+
+    Every seed evolves a program, whose constants are then tuned on T_select. The models'
+    hyper-parameters are tuned there with as many training examples as one seed took in
+    all. T_final is looked at once for each.
+    """
+    select_tasks, final_tasks = make_tasks(settings.select_tasks), make_tasks(settings.final_tasks)
+    steps_of_a_trial = select_tasks.num_tasks * select_tasks.num_train_examples * select_tasks.num_train_epochs
+    seeds = [settings.random_seed + repeat for repeat in range(repeats)]
+    evolved: dict[int, claims.Contender] = {}
+    select_fitness: dict[int, float] = {}
+    budgets: list[int] = []
+    kept: dict[str, Any] = {"final": {}, "select": {}, "programs": {}}
+    for seed in seeds:
+        records: list[dict] = []
+        own = dataclasses.replace(settings, random_seed=seed, final_tasks="", final_baseline="")
+        program = az.Program.from_text(az.run(own, on_report=records.append, progress_every=100_000)["program"])
+        budgets.append(records[-1]["train_steps"] + _TRIALS.value * steps_of_a_trial)
+        evolved[seed] = claims.tuned_program(program, select_tasks, _TRIALS.value, seed=seed)
+        select_fitness[seed] = float(claims.fitness(evolved[seed], select_tasks, seed=seed).mean())
+        for name, contender in (("as found", claims.Contender("", program)), ("tuned", evolved[seed])):
+            kept["final"][f"evolved, seed {seed}, {name}"] = claims.fitness(contender, final_tasks, seed=seed).tolist()
+        kept["select"][seed], kept["programs"][seed] = select_fitness[seed], evolved[seed].describe()
+        keep(kept)
+        print(claims.table(kept["final"]), flush=True)
+    budget = sorted(budgets)[len(budgets) // 2]
+    trials = min(_MOST_TRIALS.value, budget // steps_of_a_trial)
+    print(
+        f"budget of a seed: {budget:,} training examples; hyper-parameter trials of each model: {trials:,}", flush=True
+    )
+    models = [claims.tuned_model(name, select_tasks, trials, seed=settings.random_seed) for name in MODELS]
+    for model in models:
+        kept["final"][model.name] = claims.fitness(model, final_tasks, seed=settings.random_seed).tolist()
+        print(f"{model.name}: {model.describe()}")
+    best = max(seeds, key=select_fitness.__getitem__)
+    kept["transfer"] = {}
+    for what, spec in _TRANSFER.items():
+        tasks = make_tasks(spec)
+        contenders = [(f"evolved, seed {best}, unchanged", evolved[best]), *((model.name, model) for model in models)]
+        kept["transfer"][what] = {name: claims.fitness(some, tasks, seed=best).tolist() for name, some in contenders}
+    keep(kept)
+    print("\nT_final\n\n" + claims.table(kept["final"]))
+    tuned = [sum(values) / len(values) for name, values in kept["final"].items() if name.endswith("tuned")]
+    mean, half = claims.interval(tuned)
+    print(f"\nevolved and tuned, over {len(tuned)} seeds: {mean:.4f} ± {half:.4f}")
+    for what, scores in kept["transfer"].items():
+        print(f"\n{what}\n\n" + claims.table(scores))
+    print(f"\nthe best on T_select, seed {best}:{evolved[best].describe()}")
+
+
 EXPERIMENTS = {
-    "figure4_linear": Experiment(figure4, "evolution against random search on linear regression (Figure 4)"),
+    "figure4_linear": Experiment(
+        figure4, "evolution against random search on linear regression (Figure 4)", "figure4_linear.flags"
+    ),
+    "digits": Experiment(
+        digits, "evolved classifiers beside tuned models, on real digits (section 4.2, Table S5)", "digits_demo.flags"
+    ),
 }
 
 

@@ -12,6 +12,7 @@ import time
 
 import numpy as np
 import pytest
+from test_datasets import write_cifar10
 
 from azero_jax import Evaluator, Program, checkpoint, make_tasks
 
@@ -220,6 +221,18 @@ def test_user_data(tmp_path, cache):
     x, y = rng.standard_normal((4, 50, 3)), rng.integers(0, 2, (4, 50))
     np.savez(tmp_path / "mine.npz", train_features=x, train_labels=y, valid_features=x, valid_labels=y)
     evolve(f"--search_tasks=npz:path={tmp_path}/mine.npz,loss=accuracy", "--max_individuals=500", *SMALL, cache)
+
+
+def test_cifar_from_its_files(tmp_path, cache):
+    write_cifar10(tmp_path / "data", binary=True, count=100)
+    of_cifar = f"projected_binary_classification:dataset=cifar10,path={tmp_path}/data,cache_dir={tmp_path}/cache"
+    sizes = "features_size=8,num_train_examples=60,num_valid_examples=15,num_tasks=4"
+    flags = [f"--search_tasks={of_cifar},{sizes}", f"--final_tasks={of_cifar},{sizes},pairs=final,test=true", *SMALL]
+    evolve(*flags, f"--output_dir={tmp_path / 'run'}", "--max_individuals=500", cache)
+    assert 0 <= json.loads((tmp_path / "run" / "result.json").read_text())["final_fitness"] <= 1
+    (tmp_path / "data" / "data_batch_4.bin").unlink()
+    done = evolve(*flags, "--max_individuals=500", code=2)
+    assert f"{tmp_path}/data/data_batch_4: no such file, nor data_batch_4.bin: expected the directory" in done.stderr
 
 
 def test_digits_stand_beside_logistic_regression(tmp_path, cache):

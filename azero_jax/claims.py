@@ -1,0 +1,101 @@
+"""From a found program to a claim: scores with intervals, beside tuned hand-designed models."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from azero_jax import gradient_descent, tuning
+from azero_jax.evaluator import Evaluator
+from azero_jax.initial_programs import HAND_WRITTEN
+from azero_jax.liveness import simplify, smallest_memory
+from azero_jax.program import Population, Program
+from azero_jax.tasks import Tasks
+
+
+@dataclasses.dataclass(frozen=True)
+class Contender:
+    """What is scored: a program, or a hand-designed model with its hyper-parameters.
+
+    Attributes:
+      name: for people.
+      program: None for a model.
+      model: of `gradient_descent.MODELS`, or empty.
+      learning_rate, stdev: of a model.
+    """
+
+    name: str
+    program: Program | None = None
+    model: str = ""
+    learning_rate: float = 0.0
+    stdev: float = 0.0
+
+    def describe(self) -> str:
+        """The program's text, or the hyper-parameters."""
+        if self.program is not None:
+            return "\n" + self.program.to_text()
+        return f"learning rate {self.learning_rate:.4g}, initial weights of standard deviation {self.stdev:.4g}"
+
+
+def read_program(name: str) -> Program:
+    """The program of a file, or a hand-written one, without its dead instructions.
+
+    Raises:
+      ValueError: it does not parse; the message names the file and the line.
+      OSError: the file cannot be read.
+    """
+    try:
+        return simplify(Program.from_text(HAND_WRITTEN.get(name) or pathlib.Path(name).read_text()))
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
+
+
+def evaluator_of(program: Program, tasks: Tasks, *, seed: int = 0, dtype: str = "float32") -> Evaluator:
+    """An evaluator with no more memory than a program uses, which lets F be large.
+
+    Raises:
+      ValueError: that is still more than there is.
+    """
+    memory = smallest_memory(Population.from_programs([program]))
+    return Evaluator(tasks, memory=memory, seed=seed, dtype=dtype)
+
+
+def tuned_program(program: Program, tasks: Tasks, trials: int, **how: Any) -> Contender:
+    """A program with the best of so many random scales of its constants; `how` as of `evaluator_of`."""
+    best, _ = tuning.tune_constants(program, evaluator_of(program, tasks, **how), trials, seed=how.get("seed", 0))
+    return Contender("tuned program", best)
+
+
+def tuned_model(name: str, tasks: Tasks, trials: int, **how: Any) -> Contender:
+    """A model with the best of so many random hyper-parameters; `how` as of `gradient_descent.evaluate`."""
+    learning_rate, stdev = gradient_descent.tune(name, tasks, trials, **how)
+    return Contender(f"{name} by optax", None, name, learning_rate, stdev)
+
+
+def fitness(contender: Contender, tasks: Tasks, **how: Any) -> np.ndarray:
+    """Fitness on each task, float64 [D]; `how` has seed and dtype."""
+    if contender.program is not None:
+        return evaluator_of(contender.program, tasks, **how).evaluate([contender.program]).fitness[0]
+    hyperparameters = gradient_descent.Hyperparameters(np.array([contender.learning_rate]), np.array([contender.stdev]))
+    return gradient_descent.evaluate(contender.model, tasks, hyperparameters, **how)[0]
+
+
+def interval(values: Sequence[float] | np.ndarray) -> tuple[float, float]:
+    """Mean, and half the width of its 95 % interval over independent values (1.96 standard errors)."""
+    values = np.asarray(values)
+    if len(values) < 2:
+        return float(values.mean()), float("nan")
+    return float(values.mean()), float(1.96 * values.std(ddof=1) / np.sqrt(len(values)))
+
+
+def table(scores: Mapping[str, Sequence[float]]) -> str:
+    """A Markdown table of fitness per task: mean, interval, worst and best."""
+    lines = ["| | mean fitness | 95 % interval | worst task | best task | tasks |", "|---|---|---|---|---|---|"]
+    for name, values in scores.items():
+        mean, half = interval(values)
+        lines.append(f"| {name} | {mean:.4f} | ± {half:.4f} | {min(values):.4f} | {max(values):.4f} | {len(values)} |")
+    return "\n".join(lines)
