@@ -11,6 +11,7 @@ hyper-parameters are tuned by so many random trials each on --tune_tasks.
 from __future__ import annotations
 
 import json
+import logging
 import pathlib
 import sys
 from typing import Any
@@ -60,6 +61,8 @@ def run() -> None:
         raise ValueError("--trials needs --tune_tasks: nothing may be tuned on the tasks that are reported")
     if _BASELINES.value and not _TRIALS.value:
         raise ValueError("--baselines needs --trials, for hyper-parameters")
+    # Not news to people without a TPU.
+    logging.getLogger("jax._src.xla_bridge").setLevel(logging.WARNING)
     az.set_xla_flags()
     program = claims.read_program(_PROGRAM.value)
     how: dict[str, Any] = {"seed": _RANDOM_SEED.value, "dtype": _DTYPE.value}

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
+import math
 import pathlib
 import sys
 from collections.abc import Callable
@@ -67,6 +69,8 @@ def main(arguments: list[str]) -> None:
             if output_dir is not None:
                 write_atomically(output_dir / f"{name}.json", (json.dumps(record, indent=2) + "\n").encode())
 
+        # Not news to people without a TPU.
+        logging.getLogger("jax._src.xla_bridge").setLevel(logging.WARNING)
         az.set_xla_flags()
         flags.use_compilation_cache()
         EXPERIMENTS[name].run(settings, _REPEATS.value, keep)
@@ -245,7 +249,50 @@ def digits(settings: Settings, repeats: int, keep: Callable[[dict], None]) -> No
     print(f"\nthe best on T_select, seed {best}:{evolved[best].describe()}")
 
 
+# Section 4.1: one teacher network, or many.
+
+
+def backprop(settings: Settings, repeats: int, keep: Callable[[dict], None]) -> None:
+    """Searches for a learning rule on one teacher network and on many, and scores it on teachers never seen."""
+    island = settings.islands[0]
+    many = make_tasks(island.search_tasks).num_tasks
+    final_tasks = make_tasks(settings.final_tasks)
+    kept: dict[str, dict[str, list]] = {}
+    for seed in range(settings.random_seed, settings.random_seed + repeats):
+        for count in (1, many):
+            tasks = f"{island.search_tasks},num_tasks={count}"
+            own = dataclasses.replace(
+                settings,
+                islands=(dataclasses.replace(island, search_tasks=tasks),),
+                random_seed=seed,
+                final_tasks="",
+            )
+            result = az.run(own, progress_every=settings.max_individuals or 10_000)
+            found = claims.Contender("", az.Program.from_text(result["program"]))
+            scores = kept.setdefault(f"D={count}", {"search": [], "unseen": [], "programs": []})
+            scores["search"].append(result["search_fitness"])
+            scores["unseen"].append(float(claims.fitness(found, final_tasks, seed=seed).mean()))
+            scores["programs"].append(result["program"])
+            keep(kept)
+    for name in ("no_op", "neural_net"):
+        program = az.Program.from_text(HAND_WRITTEN[name])
+        kept[name] = {"unseen": [float(claims.fitness(claims.Contender("", program), final_tasks).mean())]}
+    keep(kept)
+    print("\n| | fitness on its own teachers | on 100 teachers never seen | searches |\n|---|---|---|---|")
+    for name, scores in kept.items():
+        cells = []
+        for fitness in (scores.get("search", []), scores["unseen"]):
+            mean, half = claims.interval(fitness) if fitness else (math.nan, math.nan)
+            cells.append(f"{mean:.3f} ± {half:.3f}" if len(fitness) > 1 else f"{mean:.3f}" if fitness else "")
+        print(f"| {name} | {cells[0]} | {cells[1]} | {len(scores.get('search', [])) or ''} |")
+    best = max(range(repeats), key=lambda index: kept[f"D={many}"]["unseen"][index])
+    print(f"\nthe best for unseen teachers:\n{kept[f'D={many}']['programs'][best]}")
+
+
 EXPERIMENTS = {
+    "backprop": Experiment(
+        backprop, "learning rules for a two-layer network, from one teacher or many (section 4.1)", "backprop.flags"
+    ),
     "figure4_linear": Experiment(
         figure4, "evolution against random search on linear regression (Figure 4)", "figure4_linear.flags"
     ),

@@ -1,0 +1,97 @@
+"""The paper's experiments, each in a form of seconds."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parent.parent
+
+
+def reproduce(*arguments, code=0):
+    command = [sys.executable, str(ROOT / "scripts" / "reproduce.py"), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd="/")
+    assert done.returncode == code, done.stdout + done.stderr
+    return done
+
+
+def test_evolution_against_random_search(tmp_path):
+    done = reproduce("figure4_linear", "--repeats=3", "--max_individuals=2000", f"--output_dir={tmp_path}")
+    kept = json.loads((tmp_path / "figure4_linear.json").read_text())
+    assert kept["experiments"] == 3 and kept["programs"] == 6000
+    assert set(kept["successes"]) == {"evolution", "random search"}
+    assert "| programs of each | - | 6,000 |" in done.stdout
+
+
+def test_an_easy_search_succeeds(tmp_path):
+    """With one line of Learn to find, both searches do, and each experiment counts once."""
+    start = tmp_path / "start.txt"
+    start.write_text("def Setup():\n s2 = 0.01\ndef Predict():\n s1 = dot(v1, v0)\ndef Learn():\n")
+    easy = [
+        "--learn_ops=",
+        "--setup_ops=SCALAR_CONST_SET",
+        "--setup_size_init=1",
+        "--initial_population=linear",
+        "--max_individuals=1000",
+    ]
+    reproduce("figure4_linear", "--repeats=2", *easy, f"--output_dir={tmp_path}")
+    kept = json.loads((tmp_path / "figure4_linear.json").read_text())
+    assert kept["successes"]["evolution"] == 2 < kept["successes"]["random search"]
+    low, high = kept["ratio_95_percent"]
+    assert low < kept["ratio"] < high
+
+
+def test_digits_beside_tuned_models(tmp_path):
+    few = "features_size=4,num_train_examples=40,num_valid_examples=20,num_tasks=6"
+    done = reproduce(
+        "digits",
+        "--repeats=2",
+        "--max_individuals=1000",
+        "--trials=20",
+        "--most_trials=30",
+        *(f"--{name}_tasks=projected_digits:{few},pairs={name}" for name in ("search", "select", "final")),
+        "--random_seed=5",
+        f"--output_dir={tmp_path}",
+    )
+    kept = json.loads((tmp_path / "digits.json").read_text())
+    assert set(kept["final"]) == {
+        *(f"evolved, seed {seed}, {form}" for seed in (5, 6) for form in ("as found", "tuned")),
+        "linear by optax",
+        "neural_net by optax",
+    }
+    assert len(kept["transfer"]) == 2
+    assert "evolved and tuned, over 2 seeds" in done.stdout and "def Predict" in done.stdout
+
+
+def test_learning_rules_from_one_teacher_and_from_many(tmp_path):
+    few = "scalar_2layer_nn_regression:features_size=4,num_train_examples=50,num_valid_examples=20"
+    done = reproduce(
+        "backprop",
+        "--repeats=1",
+        "--max_individuals=2000",
+        f"--search_tasks={few},num_tasks=4",
+        f"--final_tasks={few},num_tasks=8,param_seeds=5",
+        f"--output_dir={tmp_path}",
+    )
+    kept = json.loads((tmp_path / "backprop.json").read_text())
+    assert set(kept) == {"D=1", "D=4", "no_op", "neural_net"}
+    assert "| D=1 |" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["figure5"], "unknown experiment 'figure5', expected one of"),
+        ([], "no experiment, expected one of"),
+        (["digits", "--repeats=0"], "repeats"),
+        (["digits", "--tournament_size=0"], "tournament_size=0: expected 1 to"),
+        (["digits", "--output_dir=/proc/nothing"], "/proc/nothing"),
+    ],
+)
+def test_wrong_input_is_named(arguments, message):
+    done = reproduce(*arguments, code=2)
+    assert message in done.stderr and "Traceback" not in done.stderr
