@@ -95,6 +95,7 @@ class Evaluator:
         self.deduplicate = deduplicate
         self.num_threads = num_threads or available_cores()
         self._num_ops = len(ops.table())
+        self._schedules: dict[tuple[int, int, int], np.ndarray] = {}
         self.strategy = strategy if strategy != "auto" else ("switch" if jax.default_backend() == "cpu" else "vmap")
         run_settings = RunSettings(self.memory, self.max_abs_error, dtype, seed, fingerprint, self._num_positions())
         self._strategy: SwitchStrategy | VmapStrategy
@@ -192,6 +193,12 @@ class Evaluator:
 
     def _schedule(self, num_train: int, num_valid: int, num_epochs: int) -> np.ndarray:
         """Positions of a run: uint32, padded to the length that the machine was compiled for."""
+        key = (num_train, num_valid, num_epochs)
+        if key not in self._schedules:  # making one takes a tenth of a small call
+            self._schedules[key] = self._make_schedule(*key)
+        return self._schedules[key]
+
+    def _make_schedule(self, num_train: int, num_valid: int, num_epochs: int) -> np.ndarray:
         tasks = self.tasks
         entries = []
         for epoch in range(num_epochs):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import pathlib
 import random
-import resource
 import shutil
 import signal
 import subprocess
@@ -38,8 +37,18 @@ def cache(tmp_path_factory):
     return f"--compilation_cache_dir={tmp_path_factory.mktemp('cache')}"
 
 
-def start(*flags, **arguments):
+# A process whose files may not grow beyond 60 kB: to it, the disk is full.
+_SMALL_FILES = """
+import os, resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+def start(*flags, before=None, **arguments):
     command = [sys.executable, str(ROOT / "scripts" / "evolve.py"), *FLAGS, *map(str, flags)]
+    if before:
+        command = [sys.executable, "-c", before, *command]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **arguments)
 
 
@@ -105,10 +114,7 @@ def test_a_full_disk_ends_the_run_and_loses_nothing(tmp_path, cache):
     finish(start(*flags, f"--output_dir={tmp_path / 'whole'}"))
     directory = tmp_path / "full"
 
-    def small_files():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
-
-    output, errors = finish(start(*flags, f"--output_dir={directory}", preexec_fn=small_files), code=2)
+    output, errors = finish(start(*flags, f"--output_dir={directory}", before=_SMALL_FILES), code=2)
     assert f"File too large: '{directory}/checkpoint/state-" in errors and "Traceback" not in errors
     assert "stopped; best program so far, with search fitness 0." in output
     Program.from_text(output[output.index("def Setup") :])
