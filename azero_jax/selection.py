@@ -14,15 +14,14 @@ import numpy as np
 
 from azero_jax.evaluator import Evaluator
 from azero_jax.program import Program
-from azero_jax.tasks import Tasks
+from azero_jax.tasks import ARRAYS, Tasks
 
 _FACTOR = 4
 
 
 def first_tasks(tasks: Tasks, count: int) -> Tasks:
     """The first `count` tasks."""
-    arrays = ("train_features", "train_labels", "valid_features", "valid_labels")
-    return dataclasses.replace(tasks, **{name: getattr(tasks, name)[:count] for name in arrays})
+    return dataclasses.replace(tasks, **{name: getattr(tasks, name)[:count] for name in ARRAYS})
 
 
 def select(

@@ -67,6 +67,21 @@ def test_digits_beside_tuned_models(tmp_path):
     assert "evolved and tuned, over 2 seeds" in done.stdout and "def Predict" in done.stdout
 
 
+def test_equal_budgets_with_and_without_equivalence(tmp_path):
+    few = "features_size=4,num_train_examples=40,num_valid_examples=20,num_tasks=6"
+    done = reproduce(
+        "table_s5",
+        "--repeats=1",
+        "--trials=20",
+        "--max_train_steps=200000",
+        *(f"--{name}_tasks=projected_digits:{few},pairs={name}" for name in ("search", "select")),
+        f"--output_dir={tmp_path}",
+    )
+    kept = json.loads((tmp_path / "table_s5.json").read_text())
+    assert len(kept["Basic"]) == len(kept["Full"]) == 1
+    assert "| Full | 0.684 ± 0.003, 3 %, 0 % |" in done.stdout
+
+
 def test_learning_rules_from_one_teacher_and_from_many(tmp_path):
     few = "scalar_2layer_nn_regression:features_size=4,num_train_examples=50,num_valid_examples=20"
     done = reproduce(
