@@ -7,10 +7,12 @@ this process is gone. Signals are for this process alone.
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import multiprocessing.connection
+import multiprocessing.resource_tracker
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -21,6 +23,7 @@ from azero_jax.islands import Finalists, IslandGroup, IslandReport, IslandStatus
 from azero_jax.settings import Settings
 
 _PAUSE = ("pause", ())
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _CACHE_OPTIONS = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
 _POLL_SECONDS = 0.05
 _END_SECONDS = 5.0
@@ -172,7 +175,8 @@ class _Worker:
             daemon=True,
             name=f"azero_jax islands {numbers[0]} to {numbers[-1]}",
         )
-        self._process.start()
+        with _held_back_signals():
+            self._process.start()
         theirs.close()
 
     def call(self, method: str, *arguments: Any) -> None:
@@ -211,10 +215,27 @@ class _Worker:
         return WorkerDied(f"{self._process.name}: the process ended with exit code {self._process.exitcode}")
 
 
+@contextlib.contextmanager
+def _held_back_signals() -> Iterator[None]:
+    """Within it, processes start with our signals held back, until they can ignore them."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    # Starting the first process would start this, too, which lets signals through again.
+    multiprocessing.resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _serve(connection: multiprocessing.connection.Connection, cache: dict, group_arguments: tuple) -> None:
     """What a worker does: answers calls until the pipe is closed."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in _SIGNALS:
         signal.signal(number, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
     for name, value in cache.items():
         jax.config.update(name, value)
     try:

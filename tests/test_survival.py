@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pathlib
 import random
 import shutil
@@ -149,6 +150,20 @@ def test_workers_end_with_the_command(tmp_path, cache):
         while any(alive(worker) for worker in workers):
             assert time.monotonic() < deadline
             time.sleep(0.1)
+
+
+def test_an_interrupt_of_all_processes_is_for_the_command(tmp_path, cache):
+    """As a terminal sends it: to the command and its workers at once, whatever they are doing."""
+    islands = ["--num_islands=2", "--num_workers=2", "--max_individuals=100000000"]
+    for delay in (0, 4):
+        directory = tmp_path / str(delay)
+        process = start(cache, *islands, f"--output_dir={directory}", start_new_session=True)
+        wait_for(lambda pid=process.pid: len(children(pid)) >= 2, process)
+        time.sleep(delay)
+        os.killpg(process.pid, signal.SIGINT)
+        _, errors = finish(process, 130)
+        assert "Traceback" not in errors
+        assert json.loads((directory / "result.json").read_text())["status"] == "interrupted"
 
 
 def children(pid):
