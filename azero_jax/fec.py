@@ -3,13 +3,22 @@
 Functional-equivalence checking (supplement S3 of the paper, `fec_cache.cc`): the
 errors on a few examples identify what a program does. The cache in front of it
 knows programs by their algebraic keys and costs no run at all.
+
+Keys look at the first examples only, so that a program which fails later can pass for a
+good one. Like the release, a cache therefore forgets an entry after some hits, and the
+next program runs. Unlike it, it then compares: a key under which programs differ is
+doubted, and from then on every program of that key runs for itself.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 
 import numpy as np
+
+# What two programs of one key may differ by: rounding, and hurdles that have moved.
+_SAME = 0.05
 
 
 class FitnessCache:
@@ -17,11 +26,10 @@ class FitnessCache:
 
     Args:
       capacity: entries kept; the least recently used one goes first.
-      forget_every: an entry is dropped after so many hits, so that an unlucky score
-        does not live forever; 0 never.
+      forget_every: hits after which the next program of a key runs again; 0 never.
 
     Raises:
-      ValueError: no capacity, or forget_every is 1, which would drop every entry at
+      ValueError: no capacity, or forget_every is 1, which would forget every entry at
         its first hit (as the release has it).
     """
 
@@ -32,33 +40,63 @@ class FitnessCache:
             raise ValueError(f"forget_every={forget_every}: expected 0 or at least 2")
         self.capacity = capacity
         self.forget_every = forget_every
-        self._entries: OrderedDict[int, list] = OrderedDict()  # key: [fitness, hits]
+        self._entries: OrderedDict[int, list] = OrderedDict()  # key: [fitness, hits]; fitness NaN if doubted
 
     def __len__(self) -> int:
         return len(self._entries)
 
+    def shared(self, keys: np.ndarray, run: Callable[[np.ndarray], np.ndarray]) -> tuple[np.ndarray, int]:
+        """Fitness of programs by their keys, running as few as possible.
+
+        Args:
+          keys: uint64 [P].
+          run: the fitness of those programs whose indices it gets.
+
+        Returns:
+          Fitness float64 [P], and how many programs did not run.
+        """
+        doubted = self._doubted(keys)
+        # A program whose key is doubted has a key of its own, which is not kept.
+        own = np.where(doubted, np.arange(len(keys), dtype=np.uint64), keys)
+        unique, first, inverse = np.unique(own, return_index=True, return_inverse=True)
+        alone = doubted[first]
+        fitness = np.full(len(unique), np.nan)
+        fitness[~alone] = self.lookup(unique[~alone])
+        unknown = np.flatnonzero(np.isnan(fitness))
+        if len(unknown):
+            fitness[unknown] = run(first[unknown])
+            kept = unknown[~alone[unknown]]
+            self.insert(unique[kept], fitness[kept])
+        return fitness[inverse], len(keys) - len(unknown)
+
     def lookup(self, keys: np.ndarray) -> np.ndarray:
-        """Fitness of keys (uint64 [n]) as float64 [n]; NaN where there is no entry."""
+        """Fitness of keys (uint64 [n]) as float64 [n]; NaN where a program has to run."""
         found = np.full(len(keys), np.nan)
         entries = self._entries
         for index, key in enumerate(keys.tolist()):
             entry = entries.get(key)
             if entry is not None:
+                entries.move_to_end(key)
+                if self.forget_every and entry[1] >= self.forget_every:
+                    continue
                 found[index] = entry[0]
                 entry[1] += 1
-                if entry[1] == self.forget_every:
-                    del entries[key]
-                else:
-                    entries.move_to_end(key)
         return found
 
     def insert(self, keys: np.ndarray, fitness: np.ndarray) -> None:
-        """Adds entries, dropping the least recently used ones where there is no room."""
+        """Adds entries, or renews forgotten ones, dropping the least recently used where there is no room."""
         entries = self._entries
         for key, value in zip(keys.tolist(), fitness.tolist()):
-            entries[key] = [value, 0]
+            entry = entries.get(key)
+            differs = entry is not None and not abs(entry[0] - value) <= _SAME
+            entries[key] = [np.nan if differs else value, 0]
         while len(entries) > self.capacity:
             entries.popitem(last=False)
+
+    def _doubted(self, keys: np.ndarray) -> np.ndarray:
+        """Which keys (uint64 [n]) stand for programs that differ: bool [n]."""
+        entries = self._entries
+        return np.array([(entry := entries.get(key)) is not None and entry[0] != entry[0] for key in keys.tolist()])
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """The entries, least recently used first: keys, fitness and hits."""

@@ -39,7 +39,8 @@ class EquivalenceSettings:
         behaviour is not compared.
       fingerprint: what of a probe is compared, of `fingerprints.FINGERPRINTS`.
       cache_size: entries kept, of each cache.
-      forget_every: hits after which an entry is dropped; 0 never.
+      forget_every: hits after which the next equivalent program runs, in case they differ
+        later; 0 never.
     """
 
     algebra: bool = True
@@ -175,7 +176,7 @@ class Scorer:
         self.equivalence = equivalence
         self.hurdle = hurdle
         self.hurdle_fitness = 0.0
-        self.expressions = FitnessCache(equivalence.cache_size)
+        self.expressions = FitnessCache(equivalence.cache_size, equivalence.forget_every)
         self.behaviours = FitnessCache(equivalence.cache_size, equivalence.forget_every)
         self.counters = Counters()
         self._most_expensive = train_budget.threshold_factor * self._baseline_cost(train_budget.baseline)
@@ -206,14 +207,15 @@ class Scorer:
         """Fitness of programs within the train budget."""
         if not self.equivalence.algebra:
             return self._run(population)
-        keys, first, inverse = np.unique(self._algebraic_keys(population), return_index=True, return_inverse=True)
-        fitness = self.expressions.lookup(keys)
-        unknown = np.flatnonzero(np.isnan(fitness))
-        self.counters.algebraic_hits += len(population) - len(unknown)
-        if len(unknown):
-            fitness[unknown] = self._run(population.take(first[unknown]))
-            self.expressions.insert(keys[unknown], fitness[unknown])
-        return fitness[inverse]
+        fitness, hits = self.expressions.shared(
+            self._algebraic_keys(population), lambda which: self._run(population.take(which))
+        )
+        self.counters.algebraic_hits += hits
+        return fitness
+
+    def score_without_caches(self, population: Population) -> np.ndarray:
+        """Fitness of each program, float64 [P], all of them run in full; nothing is counted."""
+        return combine(self.evaluator.evaluate(population).fitness, self.combination)
 
     def _algebraic_keys(self, population: Population) -> np.ndarray:
         evaluator = self.evaluator
@@ -233,14 +235,9 @@ class Scorer:
             population, self.equivalence.num_train_examples, self.equivalence.num_valid_examples
         )
         counters.train_steps += int(steps.sum())
-        keys, first, inverse = np.unique(fingerprints, return_index=True, return_inverse=True)
-        fitness = self.behaviours.lookup(keys)
-        unknown = np.flatnonzero(np.isnan(fitness))
-        counters.equivalence_hits += len(fingerprints) - len(unknown)
-        if len(unknown):
-            fitness[unknown] = self._evaluate(population.take(first[unknown]))
-            self.behaviours.insert(keys[unknown], fitness[unknown])
-        return fitness[inverse]
+        fitness, hits = self.behaviours.shared(fingerprints, lambda which: self._evaluate(population.take(which)))
+        counters.equivalence_hits += hits
+        return fitness
 
     def move_hurdle(self, fitness: np.ndarray, before: int, now: int) -> None:
         """Moves the hurdle, if it is time.

@@ -209,8 +209,17 @@ class Search:
         """What the search proposes: the hall of fame, or without one the best of the population."""
         if self.settings.hall_of_fame_size:
             return list(self.hall_of_fame.programs), list(self.hall_of_fame.fitness)
-        program, fitness = self.state.best()
-        return [program], [fitness]
+        return self._best_that_is_as_good_as_it_says()
+
+    def _best_that_is_as_good_as_it_says(self) -> tuple[list[Program], list[float]]:
+        """The best of the population by what they score themselves, not what an equivalent program did."""
+        fitness = self.state.fitness.copy()
+        checked = np.zeros(len(fitness), bool)
+        while not checked[best := int(np.argmax(fitness))]:
+            equal = np.flatnonzero((fitness == fitness[best]) & ~checked)
+            fitness[equal] = self.scorer.score_without_caches(self.state.population.take(equal))
+            checked[equal] = True
+        return [self.state.population[best]], [float(fitness[best])]
 
     def emigrants(self, count: int) -> tuple[np.ndarray, Population]:
         """Copies of `count` programs, drawn at random without repeats.

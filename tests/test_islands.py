@@ -154,6 +154,19 @@ def test_finalists_are_the_last_population_or_the_hall_of_fame():
     assert fitness[0] == famed.best()[1] > plain.state.fitness.max()  # random search forgets its best
 
 
+def test_a_finalist_is_as_good_as_it_says():
+    """Fitness in the population may be that of an equivalent program, which differs later."""
+    search = Search(regression_tasks(features_size=3), search_settings(), seed=3)
+    for _ in range(20):
+        search.step()
+    (honest,), (fitness,) = search.finalists()
+    worst = int(np.argmin(search.state.fitness))
+    search.state.fitness[worst] = 1.0
+    assert search.state.best()[1] == 1.0
+    assert search.finalists() == ([honest], [fitness])
+    assert search.scorer.evaluator.evaluate([honest]).fitness.mean() == pytest.approx(fitness, abs=1e-6)
+
+
 # Exchanges.
 
 

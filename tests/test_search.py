@@ -236,9 +236,32 @@ def test_cache_forgets():
     cache = FitnessCache(10, forget_every=3)
     cache.insert(keys(7), np.array([0.7]))
     assert [bool(np.isfinite(cache.lookup(keys(7))[0])) for _ in range(4)] == [True, True, True, False]
+    cache.insert(keys(7), np.array([0.72]))  # the next program of this key has run, and is the same
+    assert cache.lookup(keys(7)).tolist() == [0.72]
     for settings in ({"capacity": 0}, {"capacity": 1, "forget_every": 1}, {"capacity": 1, "forget_every": -1}):
         with pytest.raises(ValueError):
             FitnessCache(**settings)
+
+
+def test_keys_of_programs_that_differ_are_doubted():
+    cache, scores, ran = FitnessCache(10, forget_every=2), np.array([0.9, 0.9, 0.3, 0.9, 0.3]), []
+
+    def shared(*programs):
+        def run(which):
+            ran.extend(programs[index] for index in which)
+            return scores[[programs[index] for index in which]]
+
+        return cache.shared(keys(*[7] * len(programs)), run)[0].tolist()
+
+    assert shared(0, 1) == [0.9, 0.9] and ran == [0]
+    assert shared(2) == [0.9] and shared(2) == [0.9] and ran == [0]  # wrong, and not known yet
+    assert shared(2) == [0.3] and ran == [0, 2]  # forgotten after two hits
+    for _ in range(2):  # from now on each runs for itself, also within a batch
+        ran.clear()
+        assert shared(3, 4, 1) == [0.9, 0.3, 0.9] and ran == [3, 4, 1]
+    copy = FitnessCache(10, forget_every=2)
+    copy.restore(cache.to_arrays())
+    assert copy.shared(keys(7, 7), lambda which: scores[[0, 2]])[0].tolist() == [0.9, 0.3]
 
 
 def test_combination():
