@@ -23,6 +23,7 @@ from azero_jax.evaluator import Evaluator
 from azero_jax.islands import Finalists, IslandStatus, Snapshot
 from azero_jax.liveness import simplify
 from azero_jax.program import Program
+from azero_jax.search import make_evaluator
 from azero_jax.settings import Settings, differences, island_seeds
 from azero_jax.task_specs import make_tasks
 from azero_jax.tasks import Tasks
@@ -360,16 +361,7 @@ class _Runner:
             self.reporter.line(simplify(Program.from_text(best.program)).to_text())
 
     def _evaluator(self, tasks: Tasks) -> Evaluator:
-        search = self.settings.islands[0].search
-        return Evaluator(
-            tasks,
-            memory=search.space.memory,
-            max_abs_error=search.evaluation.max_abs_error,
-            dtype=search.evaluation.dtype,
-            strategy=search.evaluation.strategy,
-            num_threads=search.evaluation.num_threads or None,
-            seed=self.settings.random_seed,
-        )
+        return make_evaluator(tasks, self.settings.islands[0].search, self.settings.random_seed)
 
     def _make_select_tasks(self) -> Tasks | None:
         settings = self.settings

@@ -79,7 +79,7 @@ class IslandGroup:
       experiment: its number, from 1.
       numbers: which islands.
       snapshots: where they go on, one for each; by default they start.
-      num_threads: overrides the settings' where it is not 0.
+      num_threads: of each evaluator, where the settings leave it open with 0.
 
     Raises:
       ValueError: settings that contradict each other or the tasks.
@@ -165,7 +165,7 @@ def _make_search(
     task_rng, search_rng = island_seeds(settings, experiment, number)
     tasks = make_tasks(island.search_tasks, random_seeds=task_rng if settings.randomize_task_seeds else None)
     search = island.search
-    if num_threads:
+    if not search.evaluation.num_threads:
         search = dataclasses.replace(search, evaluation=dataclasses.replace(search.evaluation, num_threads=num_threads))
     if snapshot is None:
         return Search(tasks, search, seed=search_rng, random_ops_seed=settings.random_seed)

@@ -84,6 +84,21 @@ class SearchSettings:
             raise ValueError(f"hall_of_fame_size={self.hall_of_fame_size}: expected 0 or more")
 
 
+def make_evaluator(tasks: Tasks, settings: SearchSettings, random_ops_seed: int) -> Evaluator:
+    """An evaluator of any tasks, as a search of these settings has it."""
+    evaluation = settings.evaluation
+    return Evaluator(
+        tasks,
+        memory=settings.space.memory,
+        max_abs_error=evaluation.max_abs_error,
+        dtype=evaluation.dtype,
+        strategy=evaluation.strategy,
+        num_threads=evaluation.num_threads or None,
+        seed=random_ops_seed,
+        fingerprint=settings.equivalence.fingerprint,
+    )
+
+
 class HallOfFame:
     """The best programs ever seen, best first, no two of the same fitness.
 
@@ -148,24 +163,17 @@ class Search:
         random_ops_seed: int = 0,
         restored: tuple[dict, dict[str, np.ndarray]] | None = None,
     ):
-        evaluation = settings.evaluation
         self.tasks = tasks
         self.settings = settings
         self._mutator = Mutator.of(
             settings.space, settings.evolution.mutation_types, settings.evolution.constant_mutation
         )
-        evaluator = Evaluator(
-            tasks,
-            memory=settings.space.memory,
-            max_abs_error=evaluation.max_abs_error,
-            dtype=evaluation.dtype,
-            strategy=evaluation.strategy,
-            num_threads=evaluation.num_threads or None,
-            seed=random_ops_seed,
-            fingerprint=settings.equivalence.fingerprint,
-        )
         self.scorer = Scorer(
-            evaluator, settings.fitness_combination, settings.equivalence, settings.hurdle, settings.train_budget
+            make_evaluator(tasks, settings, random_ops_seed),
+            settings.fitness_combination,
+            settings.equivalence,
+            settings.hurdle,
+            settings.train_budget,
         )
         self.hall_of_fame = HallOfFame(max(1, settings.hall_of_fame_size))
         self.improved_at = self._restarted_at = self.restarts = 0

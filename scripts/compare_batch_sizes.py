@@ -24,8 +24,7 @@ except ModuleNotFoundError:
     sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
 from azero_jax import flags
-from azero_jax.evaluator import Evaluator
-from azero_jax.search import Search
+from azero_jax.search import Search, make_evaluator
 from azero_jax.settings import Settings
 from azero_jax.task_specs import make_tasks
 
@@ -39,7 +38,7 @@ def search(settings: Settings, seed: int) -> tuple[int | None, float]:
     rng = np.random.default_rng(seed)
     island = settings.islands[0]
     tasks, select_tasks = (make_tasks(spec, random_seeds=rng) for spec in (island.search_tasks, settings.select_tasks))
-    select = Evaluator(select_tasks, memory=island.search.space.memory, seed=seed)
+    select = make_evaluator(select_tasks, island.search, seed)
     run = Search(tasks, island.search, seed=rng, random_ops_seed=seed)
     next_try = _TRY_EVERY
     while run.individuals < settings.max_individuals:

@@ -48,6 +48,8 @@ def main(arguments: list[str]) -> None:
     except (ValueError, OSError) as error:
         print(f"evaluate.py: error: {error}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 def run() -> None:
@@ -74,7 +76,7 @@ def run() -> None:
     scores: dict[str, dict[str, list[float]]] = {}
     for spec in _TASKS.value:
         tasks = az.make_tasks(spec)
-        needed = claims.evaluator_of(program, tasks).needed_bytes
+        needed = claims.evaluator_of(program, tasks, **how).needed_bytes
         print(f"\nfeatures_size={tasks.features_size}: about {needed / 2**20:,.0f} MiB", flush=True)
         scores[spec] = {model.name: claims.fitness(model, tasks, **how).tolist() for model in models}
         print(f"\n{spec}\n\n" + claims.table(scores[spec]), flush=True)

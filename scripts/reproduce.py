@@ -31,9 +31,10 @@ from azero_jax import claims, flags
 from azero_jax.checkpoint import write_atomically
 from azero_jax.gradient_descent import MODELS
 from azero_jax.initial_programs import HAND_WRITTEN
-from azero_jax.search import Search, SearchSettings
+from azero_jax.search import Search, SearchSettings, make_evaluator
 from azero_jax.settings import Settings
 from azero_jax.task_specs import make_tasks
+from azero_jax.workers import WorkerDied
 
 _FLAGFILES = pathlib.Path(__file__).resolve().parent / "flagfiles"
 _TRIALS = absl_flags.DEFINE_integer("trials", 1000, "trials of tuning a program's constants", lower_bound=0)
@@ -65,6 +66,9 @@ def main(arguments: list[str]) -> None:
     """Runs the experiment that was named."""
     name = arguments[1]
     try:
+        for flag in ("resume", "tensorboard", "checkpoint_seconds"):
+            if flags.FLAGS[flag].present:
+                raise ValueError(f"--{flag} is of evolve.py: an experiment starts anew and keeps only its scores")
         settings, output_dir = flags.settings(), flags.output_dir()
 
         def keep(record: dict) -> None:
@@ -76,9 +80,12 @@ def main(arguments: list[str]) -> None:
         az.set_xla_flags()
         flags.use_compilation_cache()
         EXPERIMENTS[name].run(settings, _REPEATS.value, keep)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, WorkerDied) as error:
         print(f"reproduce.py: error: {error}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        print("reproduce.py: interrupted; what --output_dir holds is whole", file=sys.stderr)
+        sys.exit(130)
 
 
 def parse(arguments: list[str]) -> list[str]:
@@ -99,6 +106,12 @@ def parse(arguments: list[str]) -> list[str]:
         sys.exit(2)
 
 
+def _evolve(settings: Settings, **arguments: Any) -> dict:
+    """Runs a search of an experiment."""
+    how = {name: getattr(flags.FLAGS, name) for name in ("num_workers", "progress_every")}
+    return az.run(settings, **how, **arguments)
+
+
 # Figure 4: evolution against random search.
 
 
@@ -108,12 +121,14 @@ def figure4(settings: Settings, repeats: int, keep: Callable[[dict], None]) -> N
     As in section 4.1: an experiment of evolution counts once at most; random search makes
     as many programs, and each counts.
     """
-    from scipy.stats import binomtest
-
+    try:
+        from scipy.stats import binomtest
+    except ImportError as error:
+        raise ValueError("figure4_linear needs scipy, from `pip install scipy`") from error
     island = settings.islands[0]
     tasks = make_tasks(island.search_tasks)
-    reference = _reference(island.search_tasks)
-    evaluator = az.Evaluator(tasks, memory=island.search.space.memory, seed=settings.random_seed)
+    reference = az.Program.from_text(HAND_WRITTEN["linear"])
+    evaluator = make_evaluator(tasks, island.search, settings.random_seed)
     # One percent more error, so that another order of the same operations is as good.
     acceptable = 1 - 1.01 * (1 - float(evaluator.evaluate([reference]).fitness.mean()))
     print(f"acceptable: mean fitness above {acceptable:.6f}, about that of\n{reference.to_text()}", flush=True)
@@ -153,28 +168,6 @@ def figure4(settings: Settings, repeats: int, keep: Callable[[dict], None]) -> N
     print(f"| programs of each | - | {evolved:,} |")
     print(f"| successes of evolution, random search | - | {successes}, {random_successes} |")
     print(f"| evolution / random search (95 % interval) | 5 at one acceptable program in 1e7 | {ratio} |")
-
-
-def _reference(search_tasks: str) -> az.Program:
-    """The hand-written program that a success must beat."""
-    if search_tasks.startswith("scalar_affine_regression"):
-        return az.Program.from_text(_AFFINE)
-    return az.Program.from_text(HAND_WRITTEN["linear"])
-
-
-_AFFINE = """
-def Setup():
-  s2 = 0.01
-def Predict():
-  s1 = dot(v1, v0)
-  s1 = s1 + s4
-def Learn():
-  s3 = s0 - s1
-  s3 = s2 * s3
-  v2 = s3 * v0
-  v1 = v1 + v2
-  s4 = s4 + s3
-"""
 
 
 def _random_search(settings: SearchSettings) -> SearchSettings:
@@ -217,7 +210,7 @@ def digits(settings: Settings, repeats: int, keep: Callable[[dict], None]) -> No
     for seed in seeds:
         records: list[dict] = []
         own = dataclasses.replace(settings, random_seed=seed, final_tasks="", final_baseline="")
-        program = az.Program.from_text(az.run(own, on_report=records.append, progress_every=100_000)["program"])
+        program = az.Program.from_text(_evolve(own, on_report=records.append)["program"])
         budgets.append(records[-1]["train_steps"] + _TRIALS.value * steps_of_a_trial)
         evolved[seed] = claims.tuned_program(program, select_tasks, _TRIALS.value, seed=seed)
         select_fitness[seed] = float(claims.fitness(evolved[seed], select_tasks, seed=seed).mean())
@@ -258,7 +251,9 @@ def table_s5(settings: Settings, repeats: int, keep: Callable[[dict], None]) -> 
     bars = [float(claims.fitness(model, select_tasks, seed=settings.random_seed).mean()) for model in models]
     island = settings.islands[0]
     basic = dataclasses.replace(
-        island.search, equivalence=az.EquivalenceSettings(False, 0, 0), hurdle=az.HurdleSettings()
+        island.search,
+        equivalence=az.EquivalenceSettings(algebra=False, num_train_examples=0),
+        hurdle=az.HurdleSettings(),
     )
     full = dataclasses.replace(
         island.search, equivalence=az.EquivalenceSettings(), hurdle=az.HurdleSettings(percentile=75)
@@ -273,7 +268,7 @@ def table_s5(settings: Settings, repeats: int, keep: Callable[[dict], None]) -> 
                 final_tasks="",
                 final_baseline="",
             )
-            kept[name].append(az.run(own, progress_every=1_000_000)["select_fitness"])
+            kept[name].append(_evolve(own)["select_fitness"])
             keep(kept)
     print(f"\nT_select: linear model {bars[0]:.3f}, two-layer network {bars[1]:.3f}, tuned on these tasks\n")
     print("| one process | paper: accuracy, above linear, above network | ours | above linear | above network |")
@@ -302,7 +297,7 @@ def backprop(settings: Settings, repeats: int, keep: Callable[[dict], None]) -> 
                 random_seed=seed,
                 final_tasks="",
             )
-            result = az.run(own, progress_every=settings.max_individuals or 10_000)
+            result = _evolve(own)
             found = claims.Contender("", az.Program.from_text(result["program"]))
             scores = kept.setdefault(f"D={count}", {"search": [], "unseen": [], "programs": []})
             scores["search"].append(result["search_fitness"])

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import pathlib
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -97,6 +99,22 @@ def test_learning_rules_from_one_teacher_and_from_many(tmp_path):
     assert "| D=1 |" in done.stdout
 
 
+def test_an_interrupt_keeps_what_there_is(tmp_path):
+    command = [sys.executable, str(ROOT / "scripts" / "reproduce.py"), "figure4_linear", "--repeats=20"]
+    process = subprocess.Popen(
+        [*command, "--max_individuals=2000", f"--output_dir={tmp_path}"], stderr=subprocess.PIPE, text=True
+    )
+    kept = tmp_path / "figure4_linear.json"
+    deadline = time.monotonic() + 120
+    while not kept.exists():
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130 and "Traceback" not in errors, errors
+    assert json.loads(kept.read_text())["programs"] >= 2000
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -105,6 +123,8 @@ def test_learning_rules_from_one_teacher_and_from_many(tmp_path):
         (["digits", "--repeats=0"], "repeats"),
         (["digits", "--tournament_size=0"], "tournament_size=0: expected 1 to"),
         (["digits", "--output_dir=/proc/nothing"], "/proc/nothing"),
+        (["digits", "--resume"], "--resume is of evolve.py"),
+        (["digits", "--num_workers=9"], "num_workers=9: expected 0 to 4, the number of islands"),
     ],
 )
 def test_wrong_input_is_named(arguments, message):
