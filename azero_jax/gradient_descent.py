@@ -205,7 +205,8 @@ def tune(name: str, tasks: Tasks, trials: int, *, seed: int = 0, **settings: Any
     Returns:
       Learning rate and standard deviation.
     """
-    rng = np.random.default_rng(seed)
-    drawn = Hyperparameters(10 ** rng.uniform(-4, 0, trials), 10 ** rng.uniform(-2, 0, trials))
+    # Row by row, so that more trials begin with the same ones.
+    exponents = np.random.default_rng(seed).uniform((-4, -2), (0, 0), (trials, 2))
+    drawn = Hyperparameters(*(10**exponents).T)
     best = int(np.argmax(evaluate(name, tasks, drawn, seed=seed, **settings).mean(axis=1)))
     return float(drawn.learning_rate[best]), float(drawn.stdev[best])
