@@ -14,6 +14,7 @@ from jax import Array, lax
 from azero_jax import draws, ops
 from azero_jax.instructions import (
     FIRST_OP,
+    HALTED,
     IN_PLACE_OPS,
     RESULT_ROWS,
     WORD_SIZE,
@@ -129,18 +130,18 @@ def assemble(reader: Reader, code: Array, layout: Layout, seed: Array) -> Array:
             ExampleKind.END: finish,
         }
         for step, place in ((Control.LOAD, load), (Control.NEXT, next_), (Control.ACCUMULATE, accumulate)):
-            code = emit(code, place, step, *(targets[kind] - place for kind in ExampleKind))
-        code = emit(code, train_check, Control.CHECK, finish - train_check)
-        code = emit(code, valid_check, Control.CHECK, finish - valid_check)
+            code = emit(code, place, step, *(targets[kind] - (place + one) for kind in ExampleKind))
+        code = emit(code, train_check, Control.CHECK, finish - (train_check + one))
+        code = emit(code, valid_check, Control.CHECK, finish - (valid_check + one))
         code = emit(code, reveal, Control.REVEAL)
-        code = emit(code, epoch, Control.EPOCH, load - epoch)
+        code = emit(code, epoch, Control.EPOCH, load - (epoch + one))
         result = np.uint32(layout.first_result) + np.uint32(RESULT_ROWS) * program
         code = emit(code, finish, Control.FINISH, 0, 0, result)
         return code, liveness.scratch, finish + one
 
     carry = code, Scratch.of(reader.layout), jnp.uint32(0)
     code, _, end = lax.fori_loop(jnp.uint32(0), reader.word(NUM_PROGRAMS), visit, carry)
-    return emit(code, end, Control.HALT)
+    return emit(code, end, Control.HALT, HALTED - (end + np.uint32(1)))
 
 
 def _instruction(

@@ -17,7 +17,19 @@ from azero_jax import ops
 from azero_jax.evaluator import Evaluator
 from azero_jax.execution import precision
 from azero_jax.initial_programs import HAND_WRITTEN, initial_population
-from azero_jax.instructions import FIRST_OP, OPCODE, OPERAND_A, OUTPUT, WORD_SIZE, Control, ExampleKind, Layout, Words
+from azero_jax.instructions import (
+    FIRST_OP,
+    HALTED,
+    JUMP_TABLE,
+    OPCODE,
+    OPERAND_A,
+    OUTPUT,
+    WORD_SIZE,
+    Control,
+    ExampleKind,
+    Layout,
+    Words,
+)
 from azero_jax.liveness import find_live
 from azero_jax.machine import MachineConfig, build_interpreter
 from azero_jax.mutation import SearchSpace
@@ -143,7 +155,7 @@ def measure_ops(features_size: int, num_tasks: int, dtype: str, repeats: int) ->
             words = code[: config.words.first_position].reshape(-1, WORD_SIZE)
             words[0, OPCODE] = Control.START
             words[1 : copies + 1] = instruction
-            words[copies + 1, OPCODE] = Control.HALT
+            words[copies + 1, [OPCODE, JUMP_TABLE]] = Control.HALT, HALTED - (copies + 2)
             code[config.words.first_position] = ExampleKind.END
             on_device = jax.device_put(code)
             seconds = []

@@ -17,7 +17,8 @@ from azero_jax.program import MemorySize
 # One instruction is WORD_SIZE unsigned 32-bit numbers: the opcode, the first rows
 # of both operands and of the output, and two constants (one number each in float32,
 # two in float64). Control steps that jump hold a table of distances instead, one for
-# each ExampleKind, behind the opcode; distances backward wrap around.
+# each ExampleKind, behind the opcode: from the next instruction; distances backward
+# wrap around.
 WORD_SIZE = 8
 OPCODE, OPERAND_A, OPERAND_B, OUTPUT, CONSTANTS = 0, 1, 2, 3, 4
 DRAW_KEY = OPERAND_A
@@ -44,7 +45,7 @@ class Control(enum.IntEnum):
     ACCUMULATE = 8  # add the validation error, then as NEXT
     EPOCH = 9  # keep the best epoch's loss, jump to LOAD
     FINISH = 10  # write the results of the program
-    HALT = 11  # the end of the code
+    HALT = 11  # jump to HALTED
 
 
 # Opcode of the first op of the table.
@@ -83,8 +84,10 @@ class Layout:
     """Where each register lives: the first row of every address of every kind.
 
     Rows that one control step writes are neighbours: fingerprint, s1, best, loss,
-    steps, s0, v0, then all other registers, then the results. `steps` counts the
-    training examples seen, and is negative for a task that has failed.
+    steps, position, s0, v0, then all other registers, then the results, then a row that
+    nothing reads. `steps` counts the training examples seen, and is negative for a task
+    that has failed; `position` holds the bits of the position in the schedule, which is
+    the step of random ops.
     """
 
     memory: MemorySize
@@ -95,8 +98,9 @@ class Layout:
     BEST = 2
     LOSS = 3
     STEPS = 4
-    LABEL = 5
-    FEATURES = 6
+    POSITION = 5
+    LABEL = 6
+    FEATURES = 7
 
     @property
     def first_free(self) -> int:

@@ -30,7 +30,6 @@ from azero_jax.instructions import (
     HALTED,
     IN_PLACE_OPS,
     JUMP_TABLE,
-    OPCODE,
     OPERAND_A,
     OPERAND_B,
     OUTPUT,
@@ -49,12 +48,10 @@ class State(NamedTuple):
 
     Attributes:
       program_counter: uint32 scalar.
-      position: uint32 scalar, the position in the schedule; the step of random ops.
       memory: [rows, D].
     """
 
     program_counter: jax.Array
-    position: jax.Array
     memory: jax.Array
 
 
@@ -131,16 +128,17 @@ def build_interpreter(config: MachineConfig) -> Callable[..., jax.Array]:
     branches += [_op_branch(config, ops.op_named(name), in_place=True) for name in IN_PLACE_OPS]
 
     def step(state: State, operands: _Operands) -> State:
-        opcode = _field(operands, state.program_counter, np.uint32(OPCODE)).astype(jnp.int32)
-        return lax.switch(opcode, branches, state, operands)
+        opcode = at(operands.words, state.program_counter * np.uint32(WORD_SIZE)).astype(jnp.int32)
+        return lax.switch(opcode, [_switch_branch(branch) for branch in branches], state, operands)
 
     def run(code, examples):
         operands = _Operands(code, examples)
         first_result = config.layout.first_result
-        memory = jnp.zeros((first_result + MAX_PROGRAMS * RESULT_ROWS, config.lanes), config.dtype)
-        state = State(jnp.uint32(0), jnp.uint32(0), memory)
+        past_results = first_result + MAX_PROGRAMS * RESULT_ROWS
+        memory = jnp.zeros((past_results + 1, config.lanes), config.dtype)
+        state = State(jnp.uint32(0), memory)
         state = lax.while_loop(lambda s: s.program_counter != HALTED, lambda s: step(s, operands), state)
-        return state.memory[first_result:].reshape(MAX_PROGRAMS, RESULT_ROWS, config.lanes)
+        return state.memory[first_result:past_results].reshape(MAX_PROGRAMS, RESULT_ROWS, config.lanes)
 
     return run
 
@@ -149,36 +147,66 @@ def _read(memory, row, rows):
     return lax.dynamic_slice(memory, (row, np.uint32(0)), (rows, memory.shape[1]))
 
 
-def _word(operands: _Operands, program_counter):
-    """All numbers of an instruction."""
-    return lax.dynamic_slice(operands.words, (program_counter * np.uint32(WORD_SIZE),), (WORD_SIZE,))
+class _Step(NamedTuple):
+    """What a branch sees.
+
+    Attributes:
+      program_counter: uint32 scalar, of the instruction.
+      next: uint32 scalar, of the one behind it.
+      word: uint32 [WORD_SIZE], the instruction.
+      memory: [rows, D].
+      operands: what is read only.
+    """
+
+    program_counter: jax.Array
+    next: jax.Array
+    word: jax.Array
+    memory: jax.Array
+    operands: _Operands
+
+    @property
+    def position(self) -> jax.Array:
+        """uint32 scalar, the position in the schedule."""
+        return _bits(self.memory[Layout.POSITION, 0]).astype(jnp.uint32)
+
+    def write(self, value, row=None, jump=None) -> State:
+        """The state with rows replaced, by default where the instruction says, at the next instruction by default."""
+        row = self.word[OUTPUT] if row is None else np.uint32(row)
+        memory = lax.dynamic_update_slice(self.memory, value, (row, np.uint32(0)))
+        return State(self.next if jump is None else self.next + jump, memory)
 
 
-def _field(operands: _Operands, program_counter, field):
-    """One number of an instruction."""
-    return lax.dynamic_slice(operands.words, (program_counter * np.uint32(WORD_SIZE) + field,), (1,))[0]
+def _bits(number):
+    return lax.bitcast_convert_type(number, np.uint32 if number.dtype == np.float32 else np.uint64)
 
 
-def _write(state: State, row, value) -> State:
-    memory = lax.dynamic_update_slice(state.memory, value, (row, np.uint32(0)))
-    return State(state.program_counter + np.uint32(1), state.position, memory)
+def _switch_branch(branch: Callable[[_Step], State]):
+    """A branch that uses all operands, in one order."""
+
+    def switched(state: State, operands: _Operands) -> State:
+        zero = _bits(operands.examples[1, 0]).astype(jnp.uint32) & at(operands.words, operands.words.shape[0] - 1)
+        next = state.program_counter + np.uint32(1) + zero
+        word = lax.dynamic_slice(operands.words, (state.program_counter * np.uint32(WORD_SIZE),), (WORD_SIZE,))
+        return branch(_Step(state.program_counter, next, word, state.memory, operands))
+
+    return switched
 
 
 def _op_branch(config: MachineConfig, op: ops.Op, in_place: bool = False):
     layout, lanes, features_size = config.layout, config.lanes, config.layout.features_size
     if not op.output or not all(layout.memory.of(kind) for kind in op.inputs + op.output):
         # The no-op, and ops that no program of this memory can hold.
-        return lambda state, operands: state._replace(program_counter=state.program_counter + np.uint32(1))
+        return lambda step: step.write(jnp.zeros((1, lanes), config.dtype))
 
     def value_shape(kind):
         return (*ops.output_shape(kind, features_size), lanes)
 
-    def branch(state: State, operands: _Operands) -> State:
-        word = _word(operands, state.program_counter)
+    def branch(step: _Step) -> State:
+        word = step.word
         rows = layout.size(op.output)
         if op.function is not None:
             inputs = [
-                _read(state.memory, word[place], layout.size(kind)).reshape(value_shape(kind))
+                _read(step.memory, word[place], layout.size(kind)).reshape(value_shape(kind))
                 for place, kind in zip((OUTPUT if in_place else OPERAND_A, OPERAND_B), op.inputs)
             ]
             value = lane_forms.apply(op, inputs, features_size)
@@ -188,13 +216,13 @@ def _op_branch(config: MachineConfig, op: ops.Op, in_place: bool = False):
                 rows = 1  # the assembler has turned indices into the row to write
                 value = jnp.broadcast_to(constants[0], (1, lanes))
             else:
-                tasks = operands.words[config.words.first_task : config.words.first_task + lanes]
-                bits = draws.random_bits(word[DRAW_KEY], state.position, tasks, rows)
+                tasks = step.operands.words[config.words.first_task : config.words.first_task + lanes]
+                bits = draws.random_bits(word[DRAW_KEY], step.position, tasks, rows)
                 if op.draws == "uniform":
                     value = constants[0] + (constants[1] - constants[0]) * draws.uniform(bits, np.dtype(config.dtype))
                 else:
                     value = constants[0] + constants[1] * draws.gaussian(bits, np.dtype(config.dtype))
-        return _write(state, word[OUTPUT], value.reshape(rows, lanes))
+        return step.write(value.reshape(rows, lanes))
 
     return branch
 
@@ -211,87 +239,82 @@ def _control_branches(config: MachineConfig):
     example_rows = np.uint32(EXAMPLE_HEADER + layout.features_size)
     accuracy = config.loss == "accuracy"
 
-    def fixed_row(state, row):
-        return state.memory[row : row + 1]
+    def fixed_row(step, row):
+        return step.memory[row : row + 1]
 
-    def entry_at(operands, position):
+    def entry_at(step, position):
         """First row and kind of the example at a position of the schedule."""
-        entry = lax.dynamic_slice(operands.words, (position + np.uint32(config.words.first_position),), (1,))[0]
+        entry = at(step.operands.words, position + np.uint32(config.words.first_position))
         return (entry >> SCHEDULE_SHIFT) * example_rows, entry & np.uint32((1 << SCHEDULE_SHIFT) - 1)
 
-    def current_label(state, operands):
-        return _read(operands.examples, entry_at(operands, state.position)[0], 1)
+    def current_label(step):
+        return _read(step.operands.examples, entry_at(step, step.position)[0], 1)
 
-    def hidden_label_and_features(operands, first_row):
-        return _read(operands.examples, first_row + np.uint32(1), 1 + layout.features_size)
+    def go_to(step, position):
+        """Rows of position, hidden label and features there, and how far to jump."""
+        first_row, kind = entry_at(step, position)
+        example = _read(step.operands.examples, first_row + np.uint32(1), 1 + layout.features_size)
+        field = step.program_counter * np.uint32(WORD_SIZE) + np.uint32(JUMP_TABLE) + kind
+        return [position_row(position), example], at(step.operands.words, field)
 
-    def target(state, operands, kind):
-        return state.program_counter + _field(operands, state.program_counter, jnp.uint32(JUMP_TABLE) + kind)
+    def position_row(position):
+        bits = position.astype(np.uint32 if dtype == np.float32 else np.uint64)
+        return jnp.broadcast_to(lax.bitcast_convert_type(bits, dtype), (1, lanes))
 
     def sigmoid(x):
         return 1 / (1 + jnp.exp(-x))
 
-    def with_example(state, prediction, error):
+    def with_example(step, prediction, error):
         """The fingerprint after an example, of tasks that have not failed."""
-        fingerprint = fixed_row(state, layout.FINGERPRINT)
-        bits = lax.bitcast_convert_type(fingerprint, np.uint32 if dtype == np.float32 else np.uint64)
-        after = fingerprints.mixed(bits, fingerprints.hashed_value(config.fingerprint, prediction, error))
-        return jnp.where(fixed_row(state, layout.STEPS) < 0, fingerprint, lax.bitcast_convert_type(after, dtype))
+        fingerprint = fixed_row(step, layout.FINGERPRINT)
+        after = fingerprints.mixed(_bits(fingerprint), fingerprints.hashed_value(config.fingerprint, prediction, error))
+        return jnp.where(fixed_row(step, layout.STEPS) < 0, fingerprint, lax.bitcast_convert_type(after, dtype))
 
-    def start(state, operands):
+    def start(step):
         rows = lax.broadcasted_iota(jnp.int32, (layout.first_free, lanes), 0)
-        value = jnp.where(rows == layout.BEST, dtype.type(np.inf), dtype.type(0))
-        return _write(state._replace(position=jnp.uint32(0)), np.uint32(0), value)
+        return step.write(jnp.where(rows == layout.BEST, dtype.type(np.inf), dtype.type(0)))
 
     def zero(kind):
-        def branch(state, operands):
-            if not layout.memory.of(kind):
-                return state
-            output = _field(operands, state.program_counter, np.uint32(OUTPUT))
-            return _write(state, output, jnp.zeros((layout.size(kind), lanes), dtype))
+        rows = layout.size(kind) if layout.memory.of(kind) else 1
+        return lambda step: step.write(jnp.zeros((rows, lanes), dtype))
 
-        return branch
+    def load(step, ahead=0):
+        rows, jump = go_to(step, step.position + np.uint32(ahead))
+        return step.write(jnp.concatenate(rows), layout.POSITION, jump)
 
-    def load(state, operands):
-        first_row, kind = entry_at(operands, state.position)
-        program_counter = target(state, operands, kind)
-        state = _write(state, np.uint32(layout.LABEL), hidden_label_and_features(operands, first_row))
-        return state._replace(program_counter=program_counter)
+    def check(step):
+        some_alive = jnp.max(step.memory[layout.STEPS]) >= 0
+        jump = jnp.where(some_alive, np.uint32(0), step.word[JUMP_TABLE])
+        return step.write(jnp.zeros((1, lanes), dtype), step.memory.shape[0] - 1, jump)
 
-    def check(state, operands):
-        some_alive = jnp.max(state.memory[layout.STEPS]) >= 0
-        stop = target(state, operands, jnp.uint32(0))
-        return state._replace(program_counter=jnp.where(some_alive, state.program_counter + np.uint32(1), stop))
-
-    def reveal(state, operands):
-        label = current_label(state, operands)
-        steps = fixed_row(state, layout.STEPS)
-        prediction = fixed_row(state, layout.PREDICTION)
+    def reveal(step):
+        label = current_label(step)
+        steps = fixed_row(step, layout.STEPS)
+        prediction = fixed_row(step, layout.PREDICTION)
         if accuracy:
             prediction = sigmoid(prediction)
         error = jnp.abs(label - prediction)
         seen = steps + 1
         # Not `error > max_abs_error`: NaN fails, too.
         new_steps = jnp.where(steps < 0, steps, jnp.where(error <= config.max_abs_error, seen, -seen))
-        rows = [new_steps, label]
+        rows = [new_steps, fixed_row(step, layout.POSITION), label]
         first = layout.STEPS
         if accuracy or config.fingerprint:
-            rows = [prediction, fixed_row(state, layout.BEST), fixed_row(state, layout.LOSS), *rows]
+            rows = [prediction, fixed_row(step, layout.BEST), fixed_row(step, layout.LOSS), *rows]
             first = layout.PREDICTION
         if config.fingerprint:
-            rows = [with_example(state, prediction, error), *rows]
+            rows = [with_example(step, prediction, error), *rows]
             first = layout.FINGERPRINT
-        return _write(state, np.uint32(first), jnp.concatenate(rows))
+        return step.write(jnp.concatenate(rows), first)
 
-    def next_example(state, operands):
-        position = state.position + np.uint32(1)
-        return load(state._replace(position=position), operands)
+    def next_example(step):
+        return load(step, 1)
 
-    def accumulate(state, operands):
-        label = current_label(state, operands)
-        loss = fixed_row(state, layout.LOSS)
-        steps = fixed_row(state, layout.STEPS)
-        prediction = fixed_row(state, layout.PREDICTION)
+    def accumulate(step):
+        label = current_label(step)
+        loss = fixed_row(step, layout.LOSS)
+        steps = fixed_row(step, layout.STEPS)
+        prediction = fixed_row(step, layout.PREDICTION)
         if accuracy:
             error = ((sigmoid(prediction) > 0.5) != (label > 0.5)).astype(dtype)
             loss = loss + error
@@ -300,38 +323,36 @@ def _control_branches(config: MachineConfig):
             error = jnp.abs(label - prediction)
             loss = loss + error * error
             new_steps = jnp.where((steps < 0) | (error <= config.max_abs_error), steps, -steps)
-        position = state.position + np.uint32(1)
-        first_row, kind = entry_at(operands, position)
-        rows = [loss, new_steps, hidden_label_and_features(operands, first_row)]
+        rows, jump = go_to(step, step.position + np.uint32(1))
+        rows = [loss, new_steps, *rows]
         first = layout.LOSS
         if config.fingerprint:
-            rows = [with_example(state, prediction, error), prediction, fixed_row(state, layout.BEST), *rows]
+            rows = [with_example(step, prediction, error), prediction, fixed_row(step, layout.BEST), *rows]
             first = layout.FINGERPRINT
-        program_counter = target(state, operands, kind)
-        return State(program_counter, position, _write(state, np.uint32(first), jnp.concatenate(rows)).memory)
+        return step.write(jnp.concatenate(rows), first, jump)
 
-    def epoch(state, operands):
-        loss = fixed_row(state, layout.LOSS)
-        best = fixed_row(state, layout.BEST)
-        better = (fixed_row(state, layout.STEPS) >= 0) & (loss < best)
-        value = jnp.concatenate([jnp.where(better, loss, best), jnp.zeros_like(loss)])
-        program_counter = target(state, operands, jnp.uint32(0))
-        return State(
-            program_counter, state.position + np.uint32(1), _write(state, np.uint32(layout.BEST), value).memory
-        )
+    def epoch(step):
+        loss = fixed_row(step, layout.LOSS)
+        best = fixed_row(step, layout.BEST)
+        better = (fixed_row(step, layout.STEPS) >= 0) & (loss < best)
+        rows = [
+            jnp.where(better, loss, best),
+            jnp.zeros_like(loss),
+            fixed_row(step, layout.STEPS),
+            position_row(step.position + np.uint32(1)),
+        ]
+        return step.write(jnp.concatenate(rows), layout.BEST, step.word[JUMP_TABLE])
 
-    def finish(state, operands):
-        value = jnp.concatenate(
-            [
-                fixed_row(state, layout.BEST),
-                jnp.abs(fixed_row(state, layout.STEPS)),
-                fixed_row(state, layout.FINGERPRINT),
-            ]
-        )
-        return _write(state, _field(operands, state.program_counter, np.uint32(OUTPUT)), value)
+    def finish(step):
+        rows = [
+            fixed_row(step, layout.BEST),
+            jnp.abs(fixed_row(step, layout.STEPS)),
+            fixed_row(step, layout.FINGERPRINT),
+        ]
+        return step.write(jnp.concatenate(rows))
 
-    def halt(state, operands):
-        return state._replace(program_counter=HALTED | state.program_counter)
+    def halt(step):
+        return step.write(jnp.zeros((1, lanes), dtype), step.memory.shape[0] - 1, step.word[JUMP_TABLE])
 
     table = {
         Control.START: start,
