@@ -15,7 +15,6 @@ from azero_jax import draws, ops
 from azero_jax.instructions import (
     FIRST_OP,
     HALTED,
-    IN_PLACE_OPS,
     RESULT_ROWS,
     WORD_SIZE,
     Control,
@@ -24,6 +23,8 @@ from azero_jax.instructions import (
     element_index,
 )
 from azero_jax.liveness import (
+    IN1_DIES,
+    IN2_DIES,
     LABEL_REGISTER,
     LEARN,
     PREDICT,
@@ -33,8 +34,9 @@ from azero_jax.liveness import (
     mark_live,
     register_set,
 )
-from azero_jax.packed import NUM_PROGRAMS, Reader, RegisterNumbers, at
+from azero_jax.packed import NUM_PROGRAMS, Line, Reader, RegisterNumbers, at
 from azero_jax.program import MemorySize
+from azero_jax.superinstructions import opcodes
 
 _CONTROL_STEPS = 10
 
@@ -67,11 +69,30 @@ def assemble(reader: Reader, code: Array, layout: Layout, seed: Array) -> Array:
     rows = jnp.asarray(np.concatenate([layout.rows(kind) for kind in ops.KINDS] + [[0]]).astype(np.uint32))
     zeroing = np.repeat([Control.ZERO_SCALAR, Control.ZERO_VECTOR, Control.ZERO_MATRIX], layout.memory)
     zero_steps = jnp.asarray(zeroing.astype(np.uint32))
+    special = opcodes(reader.table.shape[0])
+    in_place, pairs = (jnp.asarray(codes.ravel()) for codes in special)
 
     def emit(code, place, *fields):
         words = [jnp.asarray(field, jnp.uint32) for field in fields]
         words += [jnp.uint32(0)] * (WORD_SIZE - len(words))
         return lax.dynamic_update_slice(code, jnp.stack(words), (place * np.uint32(WORD_SIZE),))
+
+    def pair(scratch: Scratch, line: Line, index: Array) -> Array:
+        """The opcode of a line together with the one at an index of `order`, or 0."""
+        number = at(scratch.order, index)
+        second = reader.line(number)
+        marks = at(scratch.live, number).astype(jnp.uint32)
+        fields = at(pairs, line.op * np.uint32(reader.table.shape[0]) + second.op)
+        found = jnp.uint32(0)
+        for place, (read, other, dies) in enumerate(
+            ((second.in1, second.in2, IN1_DIES), (second.in2, second.in1, IN2_DIES))
+        ):
+            fits = (read == line.out) & (other != line.out) & (marks & np.uint32(dies) != 0)
+            for rewrites in (False, True):
+                opcode = fields >> np.uint32(8 * (place + 2 * rewrites)) & np.uint32(0xFF)
+                usable = fits & (other == second.out) if rewrites else fits
+                found = jnp.where(usable & (opcode != 0), opcode, found)
+        return found
 
     def visit(program, carry):
         code, scratch, start = carry
@@ -116,7 +137,14 @@ def assemble(reader: Reader, code: Array, layout: Layout, seed: Array) -> Array:
             place = body + slot + 2 * past(setup_end) + past(predict_end) + 2 * past(learn_end)
             function = past(setup_end) + jnp.where(again, np.uint32(0), past(predict_end))
             first = jnp.where(function == SETUP, np.uint32(0), jnp.where(function == PREDICT, setup_end, predict_end))
-            return emit(code, place, *_instruction(reader, order, function, first, index, rows, layout, seed))
+            line = reader.line(at(order, index))
+            opcode = np.uint32(FIRST_OP) + line.op
+            special = jnp.where(line.in1 == line.out, at(in_place, line.op), np.uint32(0))
+            end = at(liveness.ends, function)
+            paired = pair(liveness.scratch, line, index + one)
+            for code_of_both in (special, jnp.where(index + one == end, np.uint32(0), paired)):
+                opcode = jnp.where(code_of_both != 0, code_of_both, opcode)
+            return emit(code, place, opcode, *_operands(reader, order, function, first, index, rows, layout, seed))
 
         code = lax.fori_loop(jnp.uint32(0), learn_end + num_predict, line, code)
         epoch = accumulate + one
@@ -144,10 +172,10 @@ def assemble(reader: Reader, code: Array, layout: Layout, seed: Array) -> Array:
     return emit(code, end, Control.HALT, HALTED - (end + np.uint32(1)))
 
 
-def _instruction(
+def _operands(
     reader: Reader, order: Array, function: Array, first: Array, index: Array, rows: Array, layout: Layout, seed: Array
 ) -> tuple[Array, ...]:
-    """The words of the live line at an index of `order`, where those of its component function begin at `first`."""
+    """The words behind the opcode of the live line at an index of `order`; those of its function begin at `first`."""
     number = at(order, index)
     line = reader.line(number)
     constants = [reader.constant(number, index) for index in range(ops.MAX_CONSTANTS)]
@@ -166,12 +194,7 @@ def _instruction(
     start = jnp.where(line.draws, first, index).astype(jnp.uint32)
     occurrence = lax.fori_loop(start, index, count_same, jnp.uint32(0))
     key = draws.instruction_key(seed, function, line.op, line.out, occurrence)
-    opcode = np.uint32(FIRST_OP) + line.op
-    for offset, name in enumerate(IN_PLACE_OPS):
-        in_place = (line.op == ops.op_named(name).id) & (line.in1 == line.out)
-        opcode = jnp.where(in_place, np.uint32(FIRST_OP + reader.table.shape[0] + offset), opcode)
     return (
-        opcode,
         jnp.where(line.draws, key, at(rows, line.in1)),
         at(rows, line.in2),
         out,

@@ -48,12 +48,8 @@ class Control(enum.IntEnum):
     HALT = 11  # jump to HALTED
 
 
-# Opcode of the first op of the table.
+# Opcode of the first op of the table; behind them are those of superinstructions.
 FIRST_OP = len(Control)
-
-# Ops that have a second opcode, behind all ops, for when the output is the first
-# operand: read and written in one pass over memory, where XLA would copy both operands.
-IN_PLACE_OPS = ("MATRIX_SUM", "MATRIX_DIFF", "MATRIX_PRODUCT")
 
 
 class ExampleKind(enum.IntEnum):

@@ -38,12 +38,16 @@ from azero_jax.text import IN1, IN2, OP, OUT
 SETUP, PREDICT, LEARN = 0, 1, 2
 LABEL_REGISTER, PREDICTION_REGISTER = 0, 1  # s0 and s1
 
+# Marks of a line.
+LIVE, IN1_DIES, IN2_DIES = 1, 2, 4
+
 
 class Scratch(NamedTuple):
     """Memory that the analysis of one program leaves to that of the next.
 
     Attributes:
-      live: uint8 [lines], 1 where a line's result can reach a prediction.
+      live: uint8 [lines], LIVE where a line's result can reach a prediction, with IN1_DIES
+        and IN2_DIES where nothing reads that operand after this line.
       order: uint32 [lines], the numbers of one program's live lines.
     """
 
@@ -108,8 +112,12 @@ def mark_live(reader: Reader, program: Array, scratch: Scratch, features_registe
         out = register_set(line.out, words)
         matters = jnp.any(needed & out != 0)
         kept = jnp.where(line.sets_one_element, needed, needed & ~out)
-        reads = (register_set(line.in1, words) | register_set(line.in2, words)) & real
-        return jnp.where(matters, kept | reads, needed), put(live, number, matters)
+        in1, in2 = register_set(line.in1, words), register_set(line.in2, words)
+        marks = jnp.uint32(LIVE)
+        for register, dies in ((in1, IN1_DIES), (in2, IN2_DIES)):
+            marks |= jnp.where(jnp.any(kept & register != 0), np.uint32(0), np.uint32(dies))
+        marks = jnp.where(matters, marks, np.uint32(0))
+        return jnp.where(matters, kept | ((in1 | in2) & real), needed), put(live, number, marks)
 
     predict_start, predict_count = reader.span(program, PREDICT)
     learn_start, learn_count = reader.span(program, LEARN)
@@ -148,7 +156,7 @@ def mark_live(reader: Reader, program: Array, scratch: Scratch, features_registe
         order, place, setup_end, predict_end = carry
         number = setup_start + index
         order = put(order, place, number)
-        place += at(live, number).astype(jnp.uint32)
+        place += (at(live, number) != 0).astype(jnp.uint32)
         return (
             order,
             place,
@@ -200,7 +208,7 @@ def find_live(population: Population, memory: MemorySize) -> np.ndarray:
         with on_cpu():
             marks = np.asarray(finder(pack(population, programs, memory, layout), table, np.uint32(numbers.first[1])))
         count = programs.stop - programs.start
-        live[programs] = marks[: count * num_lines].reshape(count, num_lines)
+        live[programs] = marks[: count * num_lines].reshape(count, num_lines) != 0
 
     run_jobs(run, layout.batches(population, MAX_PROGRAMS), available_cores())
     return live & population.occupied()

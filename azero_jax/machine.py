@@ -28,7 +28,6 @@ from azero_jax.instructions import (
     DRAW_KEY,
     EXAMPLE_HEADER,
     HALTED,
-    IN_PLACE_OPS,
     JUMP_TABLE,
     OPERAND_A,
     OPERAND_B,
@@ -41,6 +40,7 @@ from azero_jax.instructions import (
     Words,
 )
 from azero_jax.packed import MAX_PROGRAMS, PackedLayout, Reader, at, op_table_words
+from azero_jax.superinstructions import IN_PLACE_OPS, PAIRS, Pair
 
 
 class State(NamedTuple):
@@ -126,6 +126,7 @@ def build_interpreter(config: MachineConfig) -> Callable[..., jax.Array]:
     """
     branches = _control_branches(config) + [_op_branch(config, op) for op in config.op_table]
     branches += [_op_branch(config, ops.op_named(name), in_place=True) for name in IN_PLACE_OPS]
+    branches += [_pair_branch(config, pair) for pair in PAIRS]
 
     def step(state: State, operands: _Operands) -> State:
         opcode = at(operands.words, state.program_counter * np.uint32(WORD_SIZE)).astype(jnp.int32)
@@ -153,6 +154,7 @@ class _Step(NamedTuple):
     Attributes:
       program_counter: uint32 scalar, of the instruction.
       next: uint32 scalar, of the one behind it.
+      zero: uint32 scalar that XLA does not know to be 0.
       word: uint32 [WORD_SIZE], the instruction.
       memory: [rows, D].
       operands: what is read only.
@@ -160,20 +162,39 @@ class _Step(NamedTuple):
 
     program_counter: jax.Array
     next: jax.Array
+    zero: jax.Array
     word: jax.Array
     memory: jax.Array
     operands: _Operands
+
+    @property
+    def second(self) -> _Step:
+        """What a branch of the instruction behind this one sees."""
+        word = lax.dynamic_slice(self.operands.words, (self.next * np.uint32(WORD_SIZE),), (WORD_SIZE,))
+        return self._replace(program_counter=self.next, next=self.next + np.uint32(1), word=word)
+
+    def rounded(self, value: jax.Array) -> jax.Array:
+        """A product that the compiler may not make one operation with the sum that follows, which rounds once."""
+        bits = _bits(value)
+        return lax.bitcast_convert_type(bits ^ self.zero.astype(bits.dtype), value.dtype)
 
     @property
     def position(self) -> jax.Array:
         """uint32 scalar, the position in the schedule."""
         return _bits(self.memory[Layout.POSITION, 0]).astype(jnp.uint32)
 
-    def write(self, value, row=None, jump=None) -> State:
-        """The state with rows replaced, by default where the instruction says, at the next instruction by default."""
+    def stored(self, value, row=None) -> _Step:
+        """With rows of memory replaced, by default where the instruction says."""
         row = self.word[OUTPUT] if row is None else np.uint32(row)
-        memory = lax.dynamic_update_slice(self.memory, value, (row, np.uint32(0)))
-        return State(self.next if jump is None else self.next + jump, memory)
+        return self._replace(memory=lax.dynamic_update_slice(self.memory, value, (row, np.uint32(0))))
+
+    def go(self, jump=None) -> State:
+        """The state at the next instruction, or beyond it."""
+        return State(self.next if jump is None else self.next + jump, self.memory)
+
+    def write(self, value, row=None, jump=None) -> State:
+        """As `stored`, then `go`."""
+        return self.stored(value, row).go(jump)
 
 
 def _bits(number):
@@ -187,29 +208,67 @@ def _switch_branch(branch: Callable[[_Step], State]):
         zero = _bits(operands.examples[1, 0]).astype(jnp.uint32) & at(operands.words, operands.words.shape[0] - 1)
         next = state.program_counter + np.uint32(1) + zero
         word = lax.dynamic_slice(operands.words, (state.program_counter * np.uint32(WORD_SIZE),), (WORD_SIZE,))
-        return branch(_Step(state.program_counter, next, word, state.memory, operands))
+        return branch(_Step(state.program_counter, next, zero, word, state.memory, operands))
 
     return switched
 
 
-def _op_branch(config: MachineConfig, op: ops.Op, in_place: bool = False):
-    layout, lanes, features_size = config.layout, config.lanes, config.layout.features_size
-    if not op.output or not all(layout.memory.of(kind) for kind in op.inputs + op.output):
-        # The no-op, and ops that no program of this memory can hold.
-        return lambda step: step.write(jnp.zeros((1, lanes), config.dtype))
+def _read_operand(config: MachineConfig, memory, row, kind: str):
+    shape = ops.output_shape(kind, config.layout.features_size)
+    return _read(memory, row, config.layout.size(kind)).reshape(*shape, config.lanes)
 
-    def value_shape(kind):
-        return (*ops.output_shape(kind, features_size), lanes)
+
+def _result(config: MachineConfig, op: ops.Op, step: _Step, places: tuple[int, ...] = (OPERAND_A, OPERAND_B)):
+    """The value of an op that has a function; `places` say where in the instruction its operands stand."""
+    inputs = [_read_operand(config, step.memory, step.word[place], kind) for place, kind in zip(places, op.inputs)]
+    return lane_forms.apply(op, inputs, config.layout.features_size)
+
+
+def _known(config: MachineConfig, op: ops.Op) -> bool:
+    """Whether programs of this memory can hold an op."""
+    return all(config.layout.memory.of(kind) for kind in op.inputs + op.output)
+
+
+def _nothing(config: MachineConfig):
+    return lambda step: step.write(jnp.zeros((1, config.lanes), config.dtype))
+
+
+def _pair_branch(config: MachineConfig, pair: Pair):
+    first_op, second_op = ops.op_named(pair.first), ops.op_named(pair.second)
+    if not _known(config, first_op) or not _known(config, second_op):
+        return _nothing(config)
+
+    def branch(first: _Step) -> State:
+        second = first.second
+        result = first.rounded(_result(config, first_op, first))
+        if pair.in_place:
+            # In the shape of memory: with a change of shape in between, XLA would copy the operand.
+            rows = config.layout.size(second_op.output)
+            other = _read(first.memory, second.word[OUTPUT], rows)
+            inputs = [other, result.reshape(rows, config.lanes)]
+            return second.write(second_op.function(*inputs))
+        if pair.commutes:
+            row = second.word[OPERAND_A] + second.word[OPERAND_B] - first.word[OUTPUT]  # the one that is not the result
+        else:
+            row = second.word[(OPERAND_B, OPERAND_A)[pair.place]]
+        other = _read_operand(config, first.memory, row, second_op.inputs[1 - pair.place])
+        inputs = [other, result] if pair.place else [result, other]
+        value = lane_forms.apply(second_op, inputs, config.layout.features_size)
+        return second.write(value.reshape(config.layout.size(second_op.output), config.lanes))
+
+    return branch
+
+
+def _op_branch(config: MachineConfig, op: ops.Op, in_place: bool = False):
+    layout, lanes = config.layout, config.lanes
+    if not op.output or not _known(config, op):
+        return _nothing(config)
 
     def branch(step: _Step) -> State:
         word = step.word
         rows = layout.size(op.output)
         if op.function is not None:
-            inputs = [
-                _read(step.memory, word[place], layout.size(kind)).reshape(value_shape(kind))
-                for place, kind in zip((OUTPUT if in_place else OPERAND_A, OPERAND_B), op.inputs)
-            ]
-            value = lane_forms.apply(op, inputs, features_size)
+            value = _result(config, op, step, (OUTPUT if in_place else OPERAND_A, OPERAND_B))
         else:
             constants = _constants(word, config.dtype)
             if op.draws is None:
@@ -239,7 +298,7 @@ def _control_branches(config: MachineConfig):
     example_rows = np.uint32(EXAMPLE_HEADER + layout.features_size)
     accuracy = config.loss == "accuracy"
 
-    def fixed_row(step, row):
+    def row_of(step, row):
         return step.memory[row : row + 1]
 
     def entry_at(step, position):
@@ -250,25 +309,31 @@ def _control_branches(config: MachineConfig):
     def current_label(step):
         return _read(step.operands.examples, entry_at(step, step.position)[0], 1)
 
-    def go_to(step, position):
-        """Rows of position, hidden label and features there, and how far to jump."""
-        first_row, kind = entry_at(step, position)
+    def shown(step, ahead):
+        """The label hidden and the features of the example so many positions ahead, and the jump of its kind."""
+        first_row, kind = entry_at(step, step.position + np.uint32(ahead))
         example = _read(step.operands.examples, first_row + np.uint32(1), 1 + layout.features_size)
         field = step.program_counter * np.uint32(WORD_SIZE) + np.uint32(JUMP_TABLE) + kind
-        return [position_row(position), example], at(step.operands.words, field)
+        return step.stored(example, layout.LABEL), at(step.operands.words, field)
 
-    def position_row(position):
-        bits = position.astype(np.uint32 if dtype == np.float32 else np.uint64)
-        return jnp.broadcast_to(lax.bitcast_convert_type(bits, dtype), (1, lanes))
+    def next_position(step):
+        bits = _bits(step.memory[layout.POSITION : layout.POSITION + 1, :1])
+        return lax.bitcast_convert_type(bits + bits.dtype.type(1), dtype)
+
+    def load(step):
+        step, jump = shown(step, 0)
+        return step.go(jump)
 
     def sigmoid(x):
         return 1 / (1 + jnp.exp(-x))
 
     def with_example(step, prediction, error):
-        """The fingerprint after an example, of tasks that have not failed."""
-        fingerprint = fixed_row(step, layout.FINGERPRINT)
+        """Stores the fingerprint after an example, of tasks that have not failed."""
+        fingerprint = row_of(step, layout.FINGERPRINT)
         after = fingerprints.mixed(_bits(fingerprint), fingerprints.hashed_value(config.fingerprint, prediction, error))
-        return jnp.where(fixed_row(step, layout.STEPS) < 0, fingerprint, lax.bitcast_convert_type(after, dtype))
+        alive = row_of(step, layout.STEPS) >= 0
+        value = jnp.where(alive, lax.bitcast_convert_type(after, dtype), fingerprint)
+        return step.stored(value, layout.FINGERPRINT)
 
     def start(step):
         rows = lax.broadcasted_iota(jnp.int32, (layout.first_free, lanes), 0)
@@ -278,76 +343,57 @@ def _control_branches(config: MachineConfig):
         rows = layout.size(kind) if layout.memory.of(kind) else 1
         return lambda step: step.write(jnp.zeros((rows, lanes), dtype))
 
-    def load(step, ahead=0):
-        rows, jump = go_to(step, step.position + np.uint32(ahead))
-        return step.write(jnp.concatenate(rows), layout.POSITION, jump)
-
     def check(step):
         some_alive = jnp.max(step.memory[layout.STEPS]) >= 0
         jump = jnp.where(some_alive, np.uint32(0), step.word[JUMP_TABLE])
         return step.write(jnp.zeros((1, lanes), dtype), step.memory.shape[0] - 1, jump)
 
     def reveal(step):
-        label = current_label(step)
-        steps = fixed_row(step, layout.STEPS)
-        prediction = fixed_row(step, layout.PREDICTION)
         if accuracy:
-            prediction = sigmoid(prediction)
-        error = jnp.abs(label - prediction)
-        seen = steps + 1
-        # Not `error > max_abs_error`: NaN fails, too.
-        new_steps = jnp.where(steps < 0, steps, jnp.where(error <= config.max_abs_error, seen, -seen))
-        rows = [new_steps, fixed_row(step, layout.POSITION), label]
-        first = layout.STEPS
-        if accuracy or config.fingerprint:
-            rows = [prediction, fixed_row(step, layout.BEST), fixed_row(step, layout.LOSS), *rows]
-            first = layout.PREDICTION
+            step = step.stored(sigmoid(row_of(step, layout.PREDICTION)), layout.PREDICTION)
+        step = step.stored(current_label(step), layout.LABEL)
+        error = jnp.abs(row_of(step, layout.LABEL) - row_of(step, layout.PREDICTION))
+        steps = row_of(step, layout.STEPS)
+        alive = steps >= 0
+        seen = steps + alive.astype(dtype)
+        # Not `error > max_abs_error`: NaN fails, too. And no choice of what stands there already, a masked store.
+        new_steps = jnp.where(alive & ~(error <= config.max_abs_error), -seen, seen)
         if config.fingerprint:
-            rows = [with_example(step, prediction, error), *rows]
-            first = layout.FINGERPRINT
-        return step.write(jnp.concatenate(rows), first)
+            step = with_example(step, row_of(step, layout.PREDICTION), error)
+        return step.write(new_steps, layout.STEPS)
 
     def next_example(step):
-        return load(step, 1)
+        step, jump = shown(step, 1)
+        return step.write(next_position(step), layout.POSITION, jump)
 
     def accumulate(step):
+        step, jump = shown(step, 1)
         label = current_label(step)
-        loss = fixed_row(step, layout.LOSS)
-        steps = fixed_row(step, layout.STEPS)
-        prediction = fixed_row(step, layout.PREDICTION)
+        prediction = row_of(step, layout.PREDICTION)
+        steps = row_of(step, layout.STEPS)
         if accuracy:
             error = ((sigmoid(prediction) > 0.5) != (label > 0.5)).astype(dtype)
-            loss = loss + error
-            new_steps = steps
+            rows = [row_of(step, layout.LOSS) + error, steps]
         else:
             error = jnp.abs(label - prediction)
-            loss = loss + error * error
-            new_steps = jnp.where((steps < 0) | (error <= config.max_abs_error), steps, -steps)
-        rows, jump = go_to(step, step.position + np.uint32(1))
-        rows = [loss, new_steps, *rows]
-        first = layout.LOSS
-        if config.fingerprint:
-            rows = [with_example(step, prediction, error), prediction, fixed_row(step, layout.BEST), *rows]
-            first = layout.FINGERPRINT
-        return step.write(jnp.concatenate(rows), first, jump)
+            failed = (steps >= 0) & ~(error <= config.max_abs_error)
+            rows = [row_of(step, layout.LOSS) + error * error, jnp.where(failed, -steps, steps)]
+        first = lax.broadcasted_iota(jnp.int32, (2, lanes), 0) == 0
+        step = step.stored(jnp.where(first, rows[0], rows[1]), layout.LOSS)
+        return step.write(next_position(step), layout.POSITION, jump)
 
     def epoch(step):
-        loss = fixed_row(step, layout.LOSS)
-        best = fixed_row(step, layout.BEST)
-        better = (fixed_row(step, layout.STEPS) >= 0) & (loss < best)
-        rows = [
-            jnp.where(better, loss, best),
-            jnp.zeros_like(loss),
-            fixed_row(step, layout.STEPS),
-            position_row(step.position + np.uint32(1)),
-        ]
-        return step.write(jnp.concatenate(rows), layout.BEST, step.word[JUMP_TABLE])
+        loss = row_of(step, layout.LOSS)
+        best = row_of(step, layout.BEST)
+        better = (row_of(step, layout.STEPS) >= 0) & (loss < best)
+        step = step.stored(jnp.concatenate([jnp.where(better, loss, best), jnp.zeros_like(loss)]), layout.BEST)
+        return step.write(next_position(step), layout.POSITION, step.word[JUMP_TABLE])
 
     def finish(step):
         rows = [
-            fixed_row(step, layout.BEST),
-            jnp.abs(fixed_row(step, layout.STEPS)),
-            fixed_row(step, layout.FINGERPRINT),
+            row_of(step, layout.BEST),
+            jnp.abs(row_of(step, layout.STEPS)),
+            row_of(step, layout.FINGERPRINT),
         ]
         return step.write(jnp.concatenate(rows))
 
@@ -368,4 +414,5 @@ def _control_branches(config: MachineConfig):
         Control.FINISH: finish,
         Control.HALT: halt,
     }
+
     return [table[control] for control in Control]

@@ -33,6 +33,7 @@ ORDER = (
     "projected_tasks",
     "task_specs",
     "instructions",
+    "superinstructions",
     "assembler",
     "fingerprints",
     "machine",
