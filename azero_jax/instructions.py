@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from azero_jax.packed import MAX_PROGRAMS
 from azero_jax.program import MemorySize
 
 # One instruction is WORD_SIZE unsigned 32-bit numbers: the opcode, the first rows
@@ -77,13 +78,14 @@ SCHEDULE_SHIFT = 3
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """Where each register lives: the first row of every address of every kind.
+    """Where each register lives: the first row of every address, in the array of its kind.
 
-    Rows that one control step writes are neighbours: fingerprint, s1, best, loss,
-    steps, position, s0, v0, then all other registers, then the results, then a row that
-    nothing reads. `steps` counts the training examples seen, and is negative for a task
-    that has failed; `position` holds the bits of the position in the schedule, which is
-    the step of random ops.
+    Vectors have an array, and scalars and matrices another, because XLA copies what an op
+    reads from the array that it writes. In the second are first fingerprint, s1, best,
+    loss, steps, position and s0, then all other scalars, then matrices, then the results;
+    the last row of both is one that nothing reads. `steps` counts the training examples
+    seen, and is negative for a task that has failed; `position` holds the bits of the
+    position in the schedule, which is the step of random ops.
     """
 
     memory: MemorySize
@@ -96,12 +98,7 @@ class Layout:
     STEPS = 4
     POSITION = 5
     LABEL = 6
-    FEATURES = 7
-
-    @property
-    def first_free(self) -> int:
-        """The row behind the fixed ones."""
-        return self.FEATURES + self.features_size
+    FIRST_FREE = 7
 
     def size(self, kind: str) -> int:
         """Rows of one register of a kind."""
@@ -109,24 +106,32 @@ class Layout:
 
     def rows(self, kind: str) -> np.ndarray:
         """First row of each address of a kind, int64 [addresses]."""
-        scalars, vectors, matrices = self.memory
-        first_vector = self.first_free + max(scalars - 2, 0)
-        first_matrix = first_vector + max(vectors - 1, 0) * self.features_size
+        addresses = np.arange(self.memory.of(kind))
         if kind == "s":
-            return np.array([self.LABEL, self.PREDICTION, *range(self.first_free, first_vector)][:scalars])
-        if kind == "v":
-            return np.array([self.FEATURES, *range(first_vector, first_matrix, self.features_size)][:vectors])
-        return first_matrix + np.arange(matrices) * self.features_size**2
+            # s0 and s1 are among the fixed rows.
+            return np.where(
+                addresses < 2, np.array([self.LABEL, self.PREDICTION])[addresses % 2], addresses + self.FIRST_FREE - 2
+            )
+        return addresses * self.size(kind) + (self._first_matrix if kind == "m" else 0)
+
+    @property
+    def _first_matrix(self) -> int:
+        return self.FIRST_FREE + max(self.memory.scalars - 2, 0)
 
     @property
     def first_result(self) -> int:
         """The row where results begin."""
-        return int(
-            self.rows("m")[0] if self.memory.matrices else self._end_of_vectors()
-        ) + self.memory.matrices * self.size("m")
+        return self._first_matrix + self.memory.matrices * self.size("m")
 
-    def _end_of_vectors(self) -> int:
-        return self.first_free + max(self.memory.scalars - 2, 0) + max(self.memory.vectors - 1, 0) * self.features_size
+    @property
+    def rows_of_scalars_and_matrices(self) -> int:
+        """Rows of their array."""
+        return self.first_result + MAX_PROGRAMS * RESULT_ROWS + 1
+
+    @property
+    def rows_of_vectors(self) -> int:
+        """Rows of their array."""
+        return self.memory.vectors * self.size("v") + 1
 
 
 @dataclasses.dataclass(frozen=True)

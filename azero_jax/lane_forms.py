@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from azero_jax import ops
 
 # Above this many terms a tree of slices makes the compiled loop too large.
-_MAX_TREE_TERMS = 32
+MAX_TREE_TERMS = 32
 
 
 def tree_sum(terms: list[jax.Array]) -> jax.Array:
@@ -31,7 +31,7 @@ def tree_sum(terms: list[jax.Array]) -> jax.Array:
 def sum_axis(x: jax.Array, axis: int) -> jax.Array:
     """Sum over a leading axis as a tree of slices, in blocks where the axis is long."""
     size = x.shape[axis]
-    if size > _MAX_TREE_TERMS:
+    if size > MAX_TREE_TERMS:
         return jnp.sum(x, axis=axis)
     return tree_sum([jax.lax.index_in_dim(x, i, axis, keepdims=False) for i in range(size)])
 
@@ -40,14 +40,19 @@ def _dot(a, b):
     return sum_axis(a * b, 0)
 
 
+def combined(vectors: list[jax.Array], factors: jax.Array) -> jax.Array:
+    """The sum of vectors, [F, D] each, times the elements of another, [F, D]."""
+    return tree_sum([vector * factors[j][None] for j, vector in enumerate(vectors)])
+
+
 def _matrix_vector(m, v):
-    if m.shape[1] > _MAX_TREE_TERMS:
+    if m.shape[1] > MAX_TREE_TERMS:
         return jnp.sum(m * v[None], axis=1)
-    return tree_sum([m[:, j] * v[j][None] for j in range(m.shape[1])])
+    return combined([m[:, j] for j in range(m.shape[1])], v)
 
 
 def _matrix_matrix(a, b):
-    if a.shape[1] > _MAX_TREE_TERMS:
+    if a.shape[1] > MAX_TREE_TERMS:
         return jnp.einsum("ikd,kjd->ijd", a, b)
     return tree_sum([a[:, k, None] * b[None, k] for k in range(a.shape[1])])
 
@@ -103,3 +108,8 @@ def apply(op: ops.Op, inputs: list[jax.Array], features_size: int) -> jax.Array:
         return form(*inputs)
     one_task = lambda *values: ops.apply(op, values, features_size)
     return jax.vmap(one_task, in_axes=-1, out_axes=-1)(*inputs)
+
+
+def apply_elementwise(op: ops.Op, inputs: list[jax.Array]) -> jax.Array:
+    """Applies an elementwise op to operands of any one shape."""
+    return op.function(*inputs)  # type: ignore[misc]

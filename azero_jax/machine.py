@@ -2,13 +2,14 @@
 
 All programs of a call stand behind each other in one code array; the machine
 runs each over all its examples, writes its results and goes on to the next.
-Tasks are lanes: memory is a 2-D array [rows, D], a scalar one row, a vector F
-rows, a matrix F * F rows. The control steps (load an example, reveal its
+Tasks are lanes: memory is an array [rows, D] for vectors and one for scalars and
+matrices; a scalar is one row, a vector F rows, a matrix F * F rows. The control steps (load an example, reveal its
 label, accumulate a validation error, ...) are branches of the same switch.
 
 What XLA's CPU backend needs from this file, all measured: the same few operands
-for every branch, at most one write to memory per branch, unsigned indices, and
-rows that one control step writes lying next to each other.
+in the same order for every branch, unsigned indices, and branches that write array
+after array of memory, each time with values of the memory as it is then. Otherwise XLA
+copies all of it.
 """
 
 from __future__ import annotations
@@ -43,16 +44,33 @@ from azero_jax.packed import MAX_PROGRAMS, PackedLayout, Reader, at, op_table_wo
 from azero_jax.superinstructions import IN_PLACE_OPS, PAIRS, Pair
 
 
+class Memory(NamedTuple):
+    """All registers, [rows, D] each."""
+
+    scalars_and_matrices: jax.Array
+    vectors: jax.Array
+
+    def read(self, kind: str, row: jax.Array, rows: int) -> jax.Array:
+        """Some rows, [rows, D]."""
+        return _read(self[kind == "v"], row, rows)
+
+    def stored(self, kind: str, row: jax.Array, value: jax.Array) -> Memory:
+        """With some rows replaced by a value, [rows, D]."""
+        arrays = list(self)
+        arrays[kind == "v"] = lax.dynamic_update_slice(self[kind == "v"], value, (row, np.uint32(0)))
+        return Memory(*arrays)
+
+
 class State(NamedTuple):
     """What the loop carries.
 
     Attributes:
       program_counter: uint32 scalar.
-      memory: [rows, D].
+      memory: the registers.
     """
 
     program_counter: jax.Array
-    memory: jax.Array
+    memory: Memory
 
 
 class MachineConfig(NamedTuple):
@@ -136,10 +154,12 @@ def build_interpreter(config: MachineConfig) -> Callable[..., jax.Array]:
         operands = _Operands(code, examples)
         first_result = config.layout.first_result
         past_results = first_result + MAX_PROGRAMS * RESULT_ROWS
-        memory = jnp.zeros((past_results + 1, config.lanes), config.dtype)
+        rows = config.layout.rows_of_scalars_and_matrices, config.layout.rows_of_vectors
+        memory = Memory(*(jnp.zeros((count, config.lanes), config.dtype) for count in rows))
         state = State(jnp.uint32(0), memory)
         state = lax.while_loop(lambda s: s.program_counter != HALTED, lambda s: step(s, operands), state)
-        return state.memory[first_result:past_results].reshape(MAX_PROGRAMS, RESULT_ROWS, config.lanes)
+        results = state.memory.scalars_and_matrices[first_result:past_results]
+        return results.reshape(MAX_PROGRAMS, RESULT_ROWS, config.lanes)
 
     return run
 
@@ -156,7 +176,7 @@ class _Step(NamedTuple):
       next: uint32 scalar, of the one behind it.
       zero: uint32 scalar that XLA does not know to be 0.
       word: uint32 [WORD_SIZE], the instruction.
-      memory: [rows, D].
+      memory: the registers.
       operands: what is read only.
     """
 
@@ -164,7 +184,7 @@ class _Step(NamedTuple):
     next: jax.Array
     zero: jax.Array
     word: jax.Array
-    memory: jax.Array
+    memory: Memory
     operands: _Operands
 
     @property
@@ -181,20 +201,20 @@ class _Step(NamedTuple):
     @property
     def position(self) -> jax.Array:
         """uint32 scalar, the position in the schedule."""
-        return _bits(self.memory[Layout.POSITION, 0]).astype(jnp.uint32)
+        return _bits(self.memory.scalars_and_matrices[Layout.POSITION, 0]).astype(jnp.uint32)
 
-    def stored(self, value, row=None) -> _Step:
+    def stored(self, value, row=None, kind="s") -> _Step:
         """With rows of memory replaced, by default where the instruction says."""
         row = self.word[OUTPUT] if row is None else np.uint32(row)
-        return self._replace(memory=lax.dynamic_update_slice(self.memory, value, (row, np.uint32(0))))
+        return self._replace(memory=self.memory.stored(kind, row, value))
 
     def go(self, jump=None) -> State:
         """The state at the next instruction, or beyond it."""
         return State(self.next if jump is None else self.next + jump, self.memory)
 
-    def write(self, value, row=None, jump=None) -> State:
+    def write(self, value, row=None, jump=None, kind="s") -> State:
         """As `stored`, then `go`."""
-        return self.stored(value, row).go(jump)
+        return self.stored(value, row, kind).go(jump)
 
 
 def _bits(number):
@@ -205,23 +225,41 @@ def _switch_branch(branch: Callable[[_Step], State]):
     """A branch that uses all operands, in one order."""
 
     def switched(state: State, operands: _Operands) -> State:
+        state, operands = lax.optimization_barrier((state, operands))
         zero = _bits(operands.examples[1, 0]).astype(jnp.uint32) & at(operands.words, operands.words.shape[0] - 1)
         next = state.program_counter + np.uint32(1) + zero
         word = lax.dynamic_slice(operands.words, (state.program_counter * np.uint32(WORD_SIZE),), (WORD_SIZE,))
-        return branch(_Step(state.program_counter, next, zero, word, state.memory, operands))
+        after = branch(_Step(state.program_counter, next, zero, word, state.memory, operands))
+        return State(after.program_counter, _touched(state.memory, after.memory))
 
     return switched
 
 
+def _touched(before: Memory, after: Memory) -> Memory:
+    """With something written, to the last row, where a branch has written nothing: XLA copies what is passed on."""
+    arrays = list(after)
+    for index, (old, new) in enumerate(zip(before, after)):
+        if new is old:
+            corner = np.uint32(new.shape[0] - 1), np.uint32(0)
+            arrays[index] = lax.dynamic_update_slice(new, jnp.zeros((1, 1), new.dtype), corner)
+    return Memory(*arrays)
+
+
 def _read_operand(config: MachineConfig, memory, row, kind: str):
     shape = ops.output_shape(kind, config.layout.features_size)
-    return _read(memory, row, config.layout.size(kind)).reshape(*shape, config.lanes)
+    return memory.read(kind, row, config.layout.size(kind)).reshape(*shape, config.lanes)
 
 
 def _result(config: MachineConfig, op: ops.Op, step: _Step, places: tuple[int, ...] = (OPERAND_A, OPERAND_B)):
     """The value of an op that has a function; `places` say where in the instruction its operands stand."""
+    size = config.layout.features_size
+    if op.name == "MATRIX_VECTOR_PRODUCT" and size <= lane_forms.MAX_TREE_TERMS:
+        # A column at a time: XLA copies what it reads more than once.
+        first = step.word[places[0]]
+        columns = [step.memory.read("m", first + np.uint32(j), (size - 1) * size + 1)[::size] for j in range(size)]
+        return lane_forms.combined(columns, _read_operand(config, step.memory, step.word[places[1]], "v"))
     inputs = [_read_operand(config, step.memory, step.word[place], kind) for place, kind in zip(places, op.inputs)]
-    return lane_forms.apply(op, inputs, config.layout.features_size)
+    return lane_forms.apply(op, inputs, size)
 
 
 def _known(config: MachineConfig, op: ops.Op) -> bool:
@@ -230,7 +268,7 @@ def _known(config: MachineConfig, op: ops.Op) -> bool:
 
 
 def _nothing(config: MachineConfig):
-    return lambda step: step.write(jnp.zeros((1, config.lanes), config.dtype))
+    return lambda step: step.go()
 
 
 def _pair_branch(config: MachineConfig, pair: Pair):
@@ -244,9 +282,10 @@ def _pair_branch(config: MachineConfig, pair: Pair):
         if pair.in_place:
             # In the shape of memory: with a change of shape in between, XLA would copy the operand.
             rows = config.layout.size(second_op.output)
-            other = _read(first.memory, second.word[OUTPUT], rows)
+            other = first.memory.read(second_op.output, second.word[OUTPUT], rows)
             inputs = [other, result.reshape(rows, config.lanes)]
-            return second.write(second_op.function(*inputs))
+            value = lane_forms.apply_elementwise(second_op, inputs)
+            return second.write(value, kind=second_op.output)
         if pair.commutes:
             row = second.word[OPERAND_A] + second.word[OPERAND_B] - first.word[OUTPUT]  # the one that is not the result
         else:
@@ -254,7 +293,8 @@ def _pair_branch(config: MachineConfig, pair: Pair):
         other = _read_operand(config, first.memory, row, second_op.inputs[1 - pair.place])
         inputs = [other, result] if pair.place else [result, other]
         value = lane_forms.apply(second_op, inputs, config.layout.features_size)
-        return second.write(value.reshape(config.layout.size(second_op.output), config.lanes))
+        rows = config.layout.size(second_op.output)
+        return second.write(value.reshape(rows, config.lanes), kind=second_op.output)
 
     return branch
 
@@ -281,7 +321,7 @@ def _op_branch(config: MachineConfig, op: ops.Op, in_place: bool = False):
                     value = constants[0] + (constants[1] - constants[0]) * draws.uniform(bits, np.dtype(config.dtype))
                 else:
                     value = constants[0] + constants[1] * draws.gaussian(bits, np.dtype(config.dtype))
-        return step.write(value.reshape(rows, lanes))
+        return step.write(value.reshape(rows, lanes), kind=op.output)
 
     return branch
 
@@ -299,7 +339,7 @@ def _control_branches(config: MachineConfig):
     accuracy = config.loss == "accuracy"
 
     def row_of(step, row):
-        return step.memory[row : row + 1]
+        return step.memory.scalars_and_matrices[row : row + 1]
 
     def entry_at(step, position):
         """First row and kind of the example at a position of the schedule."""
@@ -312,12 +352,16 @@ def _control_branches(config: MachineConfig):
     def shown(step, ahead):
         """The label hidden and the features of the example so many positions ahead, and the jump of its kind."""
         first_row, kind = entry_at(step, step.position + np.uint32(ahead))
-        example = _read(step.operands.examples, first_row + np.uint32(1), 1 + layout.features_size)
+        header = np.uint32(EXAMPLE_HEADER)
+        features = _read(step.operands.examples, first_row + header, layout.features_size)
         field = step.program_counter * np.uint32(WORD_SIZE) + np.uint32(JUMP_TABLE) + kind
-        return step.stored(example, layout.LABEL), at(step.operands.words, field)
+        jump = at(step.operands.words, field)
+        if layout.memory.vectors:
+            step = step.stored(features, 0, "v")
+        return step.stored(jnp.zeros((1, lanes), dtype), layout.LABEL), jump
 
     def next_position(step):
-        bits = _bits(step.memory[layout.POSITION : layout.POSITION + 1, :1])
+        bits = _bits(row_of(step, layout.POSITION)[:, :1])
         return lax.bitcast_convert_type(bits + bits.dtype.type(1), dtype)
 
     def load(step):
@@ -336,17 +380,19 @@ def _control_branches(config: MachineConfig):
         return step.stored(value, layout.FINGERPRINT)
 
     def start(step):
-        rows = lax.broadcasted_iota(jnp.int32, (layout.first_free, lanes), 0)
-        return step.write(jnp.where(rows == layout.BEST, dtype.type(np.inf), dtype.type(0)))
+        rows = lax.broadcasted_iota(jnp.int32, (layout.FIRST_FREE, lanes), 0)
+        if layout.memory.vectors:
+            step = step.stored(jnp.zeros((layout.features_size, lanes), dtype), 0, "v")
+        return step.write(jnp.where(rows == layout.BEST, dtype.type(np.inf), dtype.type(0)), 0)
 
     def zero(kind):
-        rows = layout.size(kind) if layout.memory.of(kind) else 1
-        return lambda step: step.write(jnp.zeros((rows, lanes), dtype))
+        if not layout.memory.of(kind):
+            return _nothing(config)
+        return lambda step: step.write(jnp.zeros((layout.size(kind), lanes), dtype), kind=kind)
 
     def check(step):
-        some_alive = jnp.max(step.memory[layout.STEPS]) >= 0
-        jump = jnp.where(some_alive, np.uint32(0), step.word[JUMP_TABLE])
-        return step.write(jnp.zeros((1, lanes), dtype), step.memory.shape[0] - 1, jump)
+        some_alive = jnp.max(row_of(step, layout.STEPS)) >= 0
+        return step.go(jnp.where(some_alive, np.uint32(0), step.word[JUMP_TABLE]))
 
     def reveal(step):
         if accuracy:
@@ -398,7 +444,7 @@ def _control_branches(config: MachineConfig):
         return step.write(jnp.concatenate(rows))
 
     def halt(step):
-        return step.write(jnp.zeros((1, lanes), dtype), step.memory.shape[0] - 1, step.word[JUMP_TABLE])
+        return step.go(step.word[JUMP_TABLE])
 
     table = {
         Control.START: start,

@@ -71,7 +71,7 @@ class SwitchStrategy:
         self._num_tasks = tasks.num_tasks
         self._num_threads = num_threads
         layout = Layout(settings.memory, tasks.features_size)
-        bytes_of_a_task = (layout.first_result + RESULT_ROWS) * np.dtype(dtype).itemsize
+        bytes_of_a_task = (layout.rows_of_scalars_and_matrices + layout.rows_of_vectors) * np.dtype(dtype).itemsize
         lanes = lanes_for(tasks.num_tasks, bytes_of_a_task)
         # The loop's memory stands beside what it started with.
         self.needed_bytes = check_memory(2 * num_threads * lanes * bytes_of_a_task, tasks, settings)
