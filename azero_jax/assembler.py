@@ -25,16 +25,15 @@ from azero_jax.instructions import (
 from azero_jax.liveness import (
     IN1_DIES,
     IN2_DIES,
-    LABEL_REGISTER,
     LEARN,
     PREDICT,
-    PREDICTION_REGISTER,
     SETUP,
+    FixedRegisters,
     Scratch,
     mark_live,
     register_set,
 )
-from azero_jax.packed import NUM_PROGRAMS, Line, Reader, RegisterNumbers, at
+from azero_jax.packed import NUM_PROGRAMS, Line, Reader, at
 from azero_jax.program import MemorySize
 from azero_jax.superinstructions import opcodes
 
@@ -64,8 +63,8 @@ def assemble(reader: Reader, code: Array, layout: Layout, seed: Array) -> Array:
     Returns:
       `code` with the programs in it; results of program i go to the i-th place.
     """
-    numbers = RegisterNumbers.of(layout.memory)
-    features_register = jnp.uint32(numbers.first[1])
+    fixed = FixedRegisters.of(layout.memory, layout.vector_labels)
+    zeroed = {0, 1, *fixed}  # by START: s0, s1, v0, and v1 and v2 where they are label and prediction
     rows = jnp.asarray(np.concatenate([layout.rows(kind) for kind in ops.KINDS] + [[0]]).astype(np.uint32))
     zeroing = np.repeat([Control.ZERO_SCALAR, Control.ZERO_VECTOR, Control.ZERO_MATRIX], layout.memory)
     zero_steps = jnp.asarray(zeroing.astype(np.uint32))
@@ -96,10 +95,10 @@ def assemble(reader: Reader, code: Array, layout: Layout, seed: Array) -> Array:
 
     def visit(program, carry):
         code, scratch, start = carry
-        liveness = mark_live(reader, program, scratch, features_register)
+        liveness = mark_live(reader, program, scratch, fixed)
         order = liveness.scratch.order
         read_first = liveness.read_first
-        for register in (LABEL_REGISTER, PREDICTION_REGISTER, features_register):  # START zeroes these
+        for register in zeroed:
             read_first &= ~register_set(register, reader.set_words)
 
         def zero(code, place):

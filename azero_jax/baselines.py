@@ -11,16 +11,16 @@ def logistic_regression(tasks: Tasks) -> np.ndarray:
     """Accuracy of scikit-learn's logistic regression, fitted to each task's training examples.
 
     Args:
-      tasks: with loss "accuracy".
+      tasks: with classes.
 
     Returns:
       Share of validation examples classified correctly, float64 [D].
 
     Raises:
-      ValueError: tasks of another loss, or scikit-learn is not installed.
+      ValueError: tasks of regression, or scikit-learn is not installed.
     """
-    if tasks.loss != "accuracy":
-        raise ValueError(f"logistic_regression: expected tasks with loss 'accuracy', got {tasks.loss!r}")
+    if tasks.loss == "rmse":
+        raise ValueError(f"logistic_regression: expected tasks with classes, got loss {tasks.loss!r}")
     try:
         from sklearn.linear_model import LogisticRegression
     except ImportError as error:

@@ -95,7 +95,7 @@ def measure_programs(population: Population, evaluator: Evaluator, repeats: int)
         evaluator.evaluate(population)
         seconds.append(time.perf_counter() - started)
     median = statistics.median(seconds)
-    live = find_live(population, evaluator.memory)
+    live = find_live(population, evaluator.memory, tasks.vector_labels)
     setup, predict, learn = (live[:, population.functions == function].sum(axis=1) for function in range(3))
     trained = evaluation.train_steps.max(axis=1)
     executed = int((setup + trained * (predict + learn) + tasks.num_valid_examples * predict).sum())
@@ -137,6 +137,7 @@ def measure_ops(features_size: int, num_tasks: int, dtype: str, repeats: int) ->
     config = MachineConfig(
         layout=layout,
         loss="rmse",
+        num_classes=2,
         max_abs_error=100.0,
         dtype=dtype,
         lanes=lanes,

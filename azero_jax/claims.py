@@ -41,15 +41,20 @@ class Contender:
         return f"learning rate {self.learning_rate:.4g}, initial weights of standard deviation {self.stdev:.4g}"
 
 
-def read_program(name: str) -> Program:
+def read_program(name: str, vector_labels: bool = False) -> Program:
     """The program of a file, or a hand-written one, without its dead instructions.
+
+    Args:
+      name: the file, or a name of `initial_programs.HAND_WRITTEN`.
+      vector_labels: whether labels and predictions are v1 and v2.
 
     Raises:
       ValueError: it does not parse; the message names the file and the line.
       OSError: the file cannot be read.
     """
     try:
-        return simplify(Program.from_text(HAND_WRITTEN.get(name) or pathlib.Path(name).read_text()))
+        program = Program.from_text(HAND_WRITTEN.get(name) or pathlib.Path(name).read_text())
+        return simplify(program, vector_labels=vector_labels)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
 
@@ -60,7 +65,7 @@ def evaluator_of(program: Program, tasks: Tasks, *, seed: int = 0, dtype: str = 
     Raises:
       ValueError: that is still more than there is.
     """
-    memory = smallest_memory(Population.from_programs([program]))
+    memory = smallest_memory(Population.from_programs([program]), tasks.vector_labels)
     return Evaluator(tasks, memory=memory, seed=seed, dtype=dtype)
 
 

@@ -44,7 +44,11 @@ def op_cost(op: ops.Op, features_size: int) -> float:
 
 
 def program_costs(
-    population: Population, memory: MemorySize, features_size: int, num_train_examples: int
+    population: Population,
+    memory: MemorySize,
+    features_size: int,
+    num_train_examples: int,
+    vector_labels: bool = False,
 ) -> np.ndarray:
     """Cost of each program on one task, float64 [P].
 
@@ -53,12 +57,13 @@ def program_costs(
       memory: the addresses there are.
       features_size: F.
       num_train_examples: examples trained on, over all epochs.
+      vector_labels: whether labels and predictions are v1 and v2.
     """
     code = population.code[..., OP]
     table = ops.table()
     by_op = np.zeros(len(table))
     for op in np.unique(code):
         by_op[op] = op_cost(table[op], features_size)
-    lines = by_op[code] * find_live(population, memory)
+    lines = by_op[code] * find_live(population, memory, vector_labels)
     setup, predict, learn = (lines[:, population.functions == function].sum(axis=1) for function in range(3))
     return setup + num_train_examples * (predict + learn)

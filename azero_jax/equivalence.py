@@ -26,11 +26,10 @@ from jax import Array, lax
 from azero_jax import xla_flags
 from azero_jax.execution import available_cores, on_cpu, precision, run_jobs
 from azero_jax.liveness import (
-    LABEL_REGISTER,
     LEARN,
     PREDICT,
-    PREDICTION_REGISTER,
     SETUP,
+    FixedRegisters,
     Liveness,
     Scratch,
     mark_live,
@@ -46,7 +45,6 @@ from azero_jax.packed import (
     Line,
     PackedLayout,
     Reader,
-    RegisterNumbers,
     at,
     op_table_words,
     pack,
@@ -70,10 +68,12 @@ class _Config(NamedTuple):
     """Everything that is compiled into the computation of keys."""
 
     layout: PackedLayout
-    accuracy: bool | None  # None for structural keys
+    normalised: bool | None  # None for structural keys
 
 
-def structural_keys(population: Population, memory: MemorySize, num_threads: int | None = None) -> np.ndarray:
+def structural_keys(
+    population: Population, memory: MemorySize, num_threads: int | None = None, vector_labels: bool = False
+) -> np.ndarray:
     """Keys that are equal for programs that are equal but for names and dead instructions.
 
     Registers are named by where they occur first, and all that nothing writes are one,
@@ -84,41 +84,51 @@ def structural_keys(population: Population, memory: MemorySize, num_threads: int
       population: P programs with addresses within the memory.
       memory: the addresses there are.
       num_threads: batches at the same time; by default one per core.
+      vector_labels: whether labels and predictions are v1 and v2.
 
     Returns:
       uint64 [P].
     """
-    return _keys(population, memory, None, num_threads)
+    return _keys(population, memory, None, num_threads, vector_labels)
 
 
 def algebraic_keys(
-    population: Population, memory: MemorySize, *, accuracy: bool, num_threads: int | None = None
+    population: Population,
+    memory: MemorySize,
+    *,
+    accuracy: bool,
+    num_threads: int | None = None,
+    vector_labels: bool = False,
 ) -> np.ndarray:
     """Keys that are equal for programs whose predictions are equal by algebra.
 
     Args:
       population: P programs with addresses within the memory.
       memory: the addresses there are.
-      accuracy: whether Learn sees the sigmoid of the prediction, as in accuracy tasks.
+      accuracy: whether Learn sees the prediction normalised, by the sigmoid or softmax, as
+        in tasks with classes.
       num_threads: batches at the same time; by default one per core.
+      vector_labels: whether labels and predictions are v1 and v2.
 
     Returns:
       uint64 [P].
     """
-    return _keys(population, memory, accuracy, num_threads)
+    return _keys(population, memory, accuracy, num_threads, vector_labels)
 
 
-def _keys(population: Population, memory: MemorySize, accuracy: bool | None, num_threads: int | None) -> np.ndarray:
+def _keys(
+    population: Population, memory: MemorySize, normalised: bool | None, num_threads: int | None, vector_labels: bool
+) -> np.ndarray:
     layout = PackedLayout.fitting(population.code.shape[1], 2, memory)
-    numbers = RegisterNumbers.of(memory)
-    compute = _computation(_Config(layout, accuracy))
+    fixed = FixedRegisters.of(memory, vector_labels).as_words()
+    compute = _computation(_Config(layout, normalised))
     table = op_table_words(memory)
     keys = np.empty(len(population), np.uint64)
 
     def run(programs: slice) -> None:
         words = pack(population, programs, memory, layout)
         with precision("float64"), on_cpu():  # for 64-bit integers
-            computed = compute(words, table, np.uint32(numbers.first[1]))
+            computed = compute(words, table, fixed)
             keys[programs] = np.asarray(computed)[: programs.stop - programs.start]
 
     threads = num_threads or available_cores()
@@ -128,19 +138,20 @@ def _keys(population: Population, memory: MemorySize, accuracy: bool | None, num
 
 @functools.lru_cache(maxsize=32)
 def _computation(config: _Config):
-    """The jitted function from packed programs, op table and the number of v0 to keys."""
+    """The jitted function from packed programs, op table and fixed registers to keys."""
 
-    def compute(words, table, features_register):
+    def compute(words, table, fixed_words):
         reader = Reader(config.layout, words, table)
+        fixed = FixedRegisters(*fixed_words)
         layout = config.layout
 
         def visit(program, carry):
             keys, scratch, decoded = carry
-            liveness = mark_live(reader, program, scratch, features_register)
-            if config.accuracy is None:
-                key = _structural_key(reader, liveness, features_register)
+            liveness = mark_live(reader, program, scratch, fixed)
+            if config.normalised is None:
+                key = _structural_key(reader, liveness, fixed)
             else:
-                key, decoded = _algebraic_key(reader, liveness, features_register, decoded, config.accuracy)
+                key, decoded = _algebraic_key(reader, liveness, fixed, decoded, config.normalised)
             return put(keys, program, key), liveness.scratch, decoded
 
         keys = jnp.zeros(MAX_PROGRAMS, jnp.uint64)
@@ -172,11 +183,11 @@ def _bits(reader: Reader, number: Array, index: Array | int) -> Array:
 
 
 # Names of registers in structural keys: 0 of those that hold zero, then these, then the others.
-_NAMES_OF_S0_S1_V0_AND_NONE = (1, 2, 3, 4)
+_NAMES_OF_FIXED_AND_NONE = (1, 2, 3, 4)
 _FIRST_NAME = 8
 
 
-def _structural_key(reader: Reader, liveness: Liveness, features_register: Array) -> Array:
+def _structural_key(reader: Reader, liveness: Liveness, fixed: FixedRegisters) -> Array:
     order = liveness.scratch.order
 
     def note(index, carry):
@@ -188,13 +199,7 @@ def _structural_key(reader: Reader, liveness: Liveness, features_register: Array
     nothing = jnp.zeros(reader.set_words, jnp.uint32), jnp.bool_(False)
     written, draws = lax.fori_loop(jnp.uint32(0), liveness.num_live, note, nothing)
     names = jnp.zeros(reader.layout.registers, jnp.uint32)
-    fixed: tuple[Array | int, ...] = (
-        LABEL_REGISTER,
-        PREDICTION_REGISTER,
-        features_register,
-        reader.word(NUM_REGISTERS),
-    )
-    for register, name in zip(fixed, _NAMES_OF_S0_S1_V0_AND_NONE):
+    for register, name in zip((*fixed, reader.word(NUM_REGISTERS)), _NAMES_OF_FIXED_AND_NONE):
         names = put(names, register, jnp.uint32(name))
 
     def add(index, carry):
@@ -219,7 +224,7 @@ def _structural_key(reader: Reader, liveness: Liveness, features_register: Array
 
 
 def _algebraic_key(
-    reader: Reader, liveness: Liveness, features_register: Array, decoded: tuple[Array, Array], accuracy: bool
+    reader: Reader, liveness: Liveness, fixed: FixedRegisters, decoded: tuple[Array, Array], normalised: bool
 ) -> tuple[Array, tuple[Array, Array]]:
     order = liveness.scratch.order
 
@@ -257,20 +262,20 @@ def _algebraic_key(
         return lax.fori_loop(first, last, visit, (symbols, jnp.uint64(0)))[0]
 
     def predict(symbols, key, moment):
-        symbols = put(symbols, LABEL_REGISTER, jnp.uint64(_ZERO))
-        symbols = put(symbols, features_register, _finite(_mixed(moment + np.uint64(2))))
+        symbols = put(symbols, fixed.label, jnp.uint64(_ZERO))
+        symbols = put(symbols, fixed.features, _finite(_mixed(moment + np.uint64(2))))
         symbols = execute(PREDICT, symbols, moment + np.uint64(1 << 40))
-        return symbols, _mixed(key * _MULTIPLIERS[0] ^ symbols[PREDICTION_REGISTER])
+        return symbols, _mixed(key * _MULTIPLIERS[0] ^ at(symbols, fixed.prediction))
 
     def train(example, carry):
         moment = (example.astype(jnp.uint64) + np.uint64(1)) << np.uint64(48)
         symbols, key = predict(carry[0], carry[1], moment)
-        if accuracy:
-            predicted = symbols[PREDICTION_REGISTER]
+        if normalised:
+            predicted = at(symbols, fixed.prediction)
             sigmoid = _finite(_mixed(predicted ^ _MULTIPLIERS[2])) | predicted & _INFINITE
-            symbols = put(symbols, PREDICTION_REGISTER, sigmoid)
-        symbols = put(symbols, LABEL_REGISTER, _finite(_mixed(moment + np.uint64(3))))
-        symbols = put(symbols, features_register, _finite(_mixed(moment + np.uint64(2))))
+            symbols = put(symbols, fixed.prediction, sigmoid)
+        symbols = put(symbols, fixed.label, _finite(_mixed(moment + np.uint64(3))))
+        symbols = put(symbols, fixed.features, _finite(_mixed(moment + np.uint64(2))))
         return execute(LEARN, symbols, moment + np.uint64(2 << 40)), key
 
     def validate(example, carry):

@@ -89,6 +89,11 @@ class Evaluator:
         xla_flags.apply()
         self.tasks = tasks
         self.memory = MemorySize(*memory).validate()
+        if tasks.vector_labels and self.memory.vectors < 3:
+            raise ValueError(
+                f"memory vectors={self.memory.vectors}: expected at least 3 for tasks of several classes: "
+                "features, label and prediction"
+            )
         self.dtype = dtype
         self.seed = seed
         self.max_abs_error = float(max_abs_error)
@@ -125,7 +130,7 @@ class Evaluator:
         self._check_ops(population)
         if not self.deduplicate:
             return self.run(population)
-        keys = structural_keys(population, self.memory, self.num_threads)
+        keys = structural_keys(population, self.memory, self.num_threads, self.tasks.vector_labels)
         _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
         evaluation = self.run(population.take(first))
         return Evaluation(evaluation.fitness[inverse], evaluation.train_steps[inverse])

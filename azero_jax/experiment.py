@@ -225,12 +225,12 @@ class _Runner:
                 baseline_fitness = float(BASELINES[settings.final_baseline](tasks).mean())
         result = self._result(winner, final_fitness, "finished") | {"final_baseline_fitness": baseline_fitness}
         if self.output_dir is not None:
-            reporting.write_best_program(self.output_dir, simplify(program).to_text())
+            reporting.write_best_program(self.output_dir, self._text(program))
             reporting.write_result(self.output_dir, result)
         self.reporter.line(f"final fitness {final_fitness:.6f}" if final_fitness is not None else "no final tasks")
         if baseline_fitness is not None:
             self.reporter.line(f"{settings.final_baseline} on the same tasks {baseline_fitness:.6f}")
-        self.reporter.line(simplify(program).to_text())
+        self.reporter.line(self._text(program))
         return result
 
     # Steps of it.
@@ -340,7 +340,7 @@ class _Runner:
             ]
         if best.programs[0] != progress.told:
             progress.told = best.programs[0]
-            record["best_program"] = simplify(Program.from_text(progress.told)).to_text()
+            record["best_program"] = self._text(Program.from_text(progress.told))
         self.best_so_far = progress.winner or Candidate(best.programs[0], best.fitness[0])
         self.reporter.progress(record, progress.individuals_before + progress.last_report)
         self.on_report(record)
@@ -358,10 +358,14 @@ class _Runner:
         best = self.best_so_far
         if best is not None:
             self.reporter.line(f"{why}; best program so far, with search fitness {best.search_fitness:.6f}:")
-            self.reporter.line(simplify(Program.from_text(best.program)).to_text())
+            self.reporter.line(self._text(Program.from_text(best.program)))
 
     def _evaluator(self, tasks: Tasks) -> Evaluator:
         return make_evaluator(tasks, self.settings.islands[0].search, self.settings.random_seed)
+
+    def _text(self, program: Program) -> str:
+        """A program's text without its dead instructions."""
+        return simplify(program, vector_labels=self.settings.vector_labels).to_text()
 
     def _make_select_tasks(self) -> Tasks | None:
         settings = self.settings
@@ -420,7 +424,7 @@ class _Runner:
             "search_fitness": best.search_fitness,
             "select_fitness": None if math.isnan(select) else select,
             "final_fitness": final_fitness,
-            "program": simplify(Program.from_text(best.program)).to_text(),
+            "program": self._text(Program.from_text(best.program)),
             "individuals": progress.individuals_before + individuals,
             "experiments": progress.experiment,
             "elapsed_seconds": self._elapsed(),
@@ -441,7 +445,7 @@ class _Runner:
         self.deaths = 0
         if self.output_dir is None:
             return
-        text = simplify(Program.from_text(self.best_so_far.program)).to_text()
+        text = self._text(Program.from_text(self.best_so_far.program))
         reporting.write_best_program(self.output_dir, text)
         record = {
             "settings": dataclasses.asdict(self.settings),

@@ -134,10 +134,12 @@ def evaluate(
       dtype: "float32" or "float64".
 
     Raises:
-      ValueError: an unknown name.
+      ValueError: an unknown name, or tasks of several classes.
     """
     if name not in _STARTS:
         raise ValueError(f"model {name!r}: expected one of {', '.join(MODELS)}")
+    if tasks.vector_labels:
+        raise ValueError(f"model {name!r} predicts one number: expected tasks with two classes, or of regression")
     with precision(dtype):
         run = _compiled(name, tasks.loss, max_abs_error)
         orders = np.stack([tasks.train_order(epoch) for epoch in range(tasks.num_train_epochs)])

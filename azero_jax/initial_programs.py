@@ -1,8 +1,8 @@
 """Where a search starts: no-ops, random programs, a program written by hand, or parts of one.
 
-The hand-written ones are those of the C++ release (`generator.cc`): linear
-regression and a two-layer neural network, both trained one example at a time by
-gradient descent.
+The hand-written ones are trained one example at a time by gradient descent: linear
+regression and a two-layer neural network as in the C++ release (`generator.cc`), and
+softmax regression for tasks of several classes, which the release does not have.
 """
 
 from __future__ import annotations
@@ -55,11 +55,24 @@ def Learn():
 # What an integration test of the release has to repair: no weight is ever drawn.
 DAMAGED_NEURAL_NET = "".join(line for line in NEURAL_NET.splitlines(keepends=True) if "gaussian" not in line)
 
+SOFTMAX_REGRESSION = """\
+def Setup():
+  s2 = 0.03  # learning rate
+def Predict():
+  v2 = dot(m0, v0)
+def Learn():
+  v3 = v1 - v2
+  v3 = s2 * v3
+  m1 = outer(v3, v0)
+  m0 = m0 + m1
+"""
+
 HAND_WRITTEN = {
     "no_op": "def Predict():\n",
     "linear": LINEAR,
     "neural_net": NEURAL_NET,
     "damaged_neural_net": DAMAGED_NEURAL_NET,
+    "softmax_regression": SOFTMAX_REGRESSION,
 }
 NAMES = (*HAND_WRITTEN, "random")
 _RANDOM_REST = "random:"

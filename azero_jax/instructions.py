@@ -27,6 +27,9 @@ JUMP_TABLE = 1
 
 HALTED = np.uint32(0xFFFFFFFF)
 
+# Addresses of label and prediction where they are vectors.
+LABEL_VECTOR, PREDICTION_VECTOR = 1, 2
+
 # The results of one program, in rows of lanes.
 RESULT_ROWS = 3
 RESULT_LOSS, RESULT_STEPS, RESULT_FINGERPRINT = range(RESULT_ROWS)
@@ -86,10 +89,16 @@ class Layout:
     the last row of both is one that nothing reads. `steps` counts the training examples
     seen, and is negative for a task that has failed; `position` holds the bits of the
     position in the schedule, which is the step of random ops.
+
+    Attributes:
+      memory: the addresses there are.
+      features_size: F.
+      vector_labels: whether labels and predictions are v1 and v2 instead of s0 and s1.
     """
 
     memory: MemorySize
     features_size: int
+    vector_labels: bool = False
 
     FINGERPRINT = 0
     PREDICTION = 1

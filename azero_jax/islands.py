@@ -188,7 +188,10 @@ def _best_of_population(search: Search) -> Finalists:
 
 def _count_unique(search: Search) -> int:
     evaluator = search.scorer.evaluator
-    return len(np.unique(structural_keys(search.state.population, evaluator.memory, evaluator.num_threads)))
+    keys = structural_keys(
+        search.state.population, evaluator.memory, evaluator.num_threads, evaluator.tasks.vector_labels
+    )
+    return len(np.unique(keys))
 
 
 def arrivals(settings: Settings, experiment: int, exchange: int, leaving: Sequence[Population]) -> list[Population]:

@@ -28,6 +28,21 @@ def tree_sum(terms: list[jax.Array]) -> jax.Array:
     return terms[0]
 
 
+def maximum(x: jax.Array) -> jax.Array:
+    """The largest of the rows of [rows, D], [1, D]; NaN where any is."""
+    terms = [x[i : i + 1] for i in range(x.shape[0])]
+    while len(terms) > 1:
+        paired = [jnp.maximum(a, b) for a, b in zip(terms[::2], terms[1::2])]
+        terms = paired + terms[len(paired) * 2 :]
+    return terms[0]
+
+
+def softmax(x: jax.Array) -> jax.Array:
+    """Of the rows of [rows, D]."""
+    exponentials = jnp.exp(x - maximum(x))
+    return exponentials / tree_sum([exponentials[i : i + 1] for i in range(x.shape[0])])
+
+
 def sum_axis(x: jax.Array, axis: int) -> jax.Array:
     """Sum over a leading axis as a tree of slices, in blocks where the axis is long."""
     size = x.shape[axis]

@@ -26,7 +26,6 @@ from azero_jax.packed import (
     NUM_REGISTERS,
     PackedLayout,
     Reader,
-    RegisterNumbers,
     at,
     op_table_words,
     pack,
@@ -36,10 +35,34 @@ from azero_jax.program import NO_KIND, MemorySize, Population, Program, op_colum
 from azero_jax.text import IN1, IN2, OP, OUT
 
 SETUP, PREDICT, LEARN = 0, 1, 2
-LABEL_REGISTER, PREDICTION_REGISTER = 0, 1  # s0 and s1
 
 # Marks of a line.
 LIVE, IN1_DIES, IN2_DIES = 1, 2, 4
+
+
+class FixedRegisters(NamedTuple):
+    """The registers through which programs and tasks meet, numbered through all kinds.
+
+    Attributes:
+      label: of s0, or v1 where labels are vectors; the machine sets it before Predict
+        and before Learn.
+      prediction: of s1, or v2.
+      features: of v0, set as the label is.
+    """
+
+    label: Array | int
+    prediction: Array | int
+    features: Array | int
+
+    @classmethod
+    def of(cls, memory: MemorySize, vector_labels: bool) -> FixedRegisters:
+        """Those of a memory."""
+        first_vector = memory.scalars
+        return cls(first_vector + 1, first_vector + 2, first_vector) if vector_labels else cls(0, 1, first_vector)
+
+    def as_words(self) -> np.ndarray:
+        """For jitted code: uint32 [3]."""
+        return np.array(self, np.uint32)
 
 
 class Scratch(NamedTuple):
@@ -91,20 +114,19 @@ def register_set(register: Array | int, words: int) -> Array:
     return jnp.where(np.arange(words, dtype=np.uint32) == register >> np.uint32(5), bit, np.uint32(0))
 
 
-def mark_live(reader: Reader, program: Array, scratch: Scratch, features_register: Array) -> Liveness:
+def mark_live(reader: Reader, program: Array, scratch: Scratch, fixed: FixedRegisters) -> Liveness:
     """Finds what is live in one program, in jitted code.
 
     Args:
       reader: of the batch.
       program: uint32 scalar, which program.
       scratch: memory to use.
-      features_register: uint32 scalar, number of v0.
+      fixed: label, prediction and features.
     """
     words = reader.set_words
     real = ~register_set(reader.word(NUM_REGISTERS), words)  # without "no operand"
 
-    # The machine sets s0 and v0 before Predict and before Learn.
-    given = ~(register_set(LABEL_REGISTER, words) | register_set(features_register, words))
+    given = ~(register_set(fixed.label, words) | register_set(fixed.features, words))
 
     def back_over(number: Array, needed: Array, live: Array) -> tuple[Array, Array]:
         """Needs before a line, from those after it."""
@@ -128,7 +150,7 @@ def mark_live(reader: Reader, program: Array, scratch: Scratch, features_registe
         carried, _, live = carry
 
         def after_predict(needed):
-            return (needed & given) | carried | register_set(PREDICTION_REGISTER, words)
+            return (needed & given) | carried | register_set(fixed.prediction, words)
 
         def visit(index, carry):
             needed, live = carry
@@ -173,13 +195,13 @@ def mark_live(reader: Reader, program: Array, scratch: Scratch, features_registe
 
 @functools.lru_cache(maxsize=32)
 def _finder(layout: PackedLayout):
-    """The jitted function from packed programs, op table and the number of v0 to marks."""
+    """The jitted function from packed programs, op table and fixed registers to marks."""
 
-    def find(words, table, features_register):
+    def find(words, table, fixed):
         reader = Reader(layout, words, table)
 
         def visit(program, scratch):
-            return mark_live(reader, program, scratch, features_register).scratch
+            return mark_live(reader, program, scratch, FixedRegisters(*fixed)).scratch
 
         return lax.fori_loop(jnp.uint32(0), words[NUM_PROGRAMS], visit, Scratch.of(layout)).live
 
@@ -187,26 +209,27 @@ def _finder(layout: PackedLayout):
     return jax.jit(find)
 
 
-def find_live(population: Population, memory: MemorySize) -> np.ndarray:
+def find_live(population: Population, memory: MemorySize, vector_labels: bool = False) -> np.ndarray:
     """Finds the live instructions of every program.
 
     Args:
       population: P programs of L lines, with addresses within the memory.
       memory: the addresses there are.
+      vector_labels: whether labels and predictions are v1 and v2.
 
     Returns:
       bool [P, L].
     """
     num_lines = population.code.shape[1]
     layout = PackedLayout.fitting(num_lines, 0, memory)
-    numbers = RegisterNumbers.of(memory)
+    fixed = FixedRegisters.of(memory, vector_labels).as_words()
     finder = _finder(layout)
     table = op_table_words(memory)
     live = np.zeros(population.code.shape[:2], bool)
 
     def run(programs: slice) -> None:
         with on_cpu():
-            marks = np.asarray(finder(pack(population, programs, memory, layout), table, np.uint32(numbers.first[1])))
+            marks = np.asarray(finder(pack(population, programs, memory, layout), table, fixed))
         count = programs.stop - programs.start
         live[programs] = marks[: count * num_lines].reshape(count, num_lines) != 0
 
@@ -214,7 +237,7 @@ def find_live(population: Population, memory: MemorySize) -> np.ndarray:
     return live & population.occupied()
 
 
-def simplify(program: Program, memory: MemorySize | None = None) -> Program:
+def simplify(program: Program, memory: MemorySize | None = None, vector_labels: bool = False) -> Program:
     """The same function without its dead instructions.
 
     Fitness is unchanged to the last bit, random ops included.
@@ -222,19 +245,20 @@ def simplify(program: Program, memory: MemorySize | None = None) -> Program:
     Args:
       program: any program.
       memory: its memory; by default as many addresses as it uses.
+      vector_labels: whether labels and predictions are v1 and v2.
     """
     population = Population.from_programs([program])
-    live = find_live(population, memory or smallest_memory(population))[0]
+    live = find_live(population, memory or smallest_memory(population, vector_labels), vector_labels)[0]
     functions = population.functions[live]
     lengths = tuple(int((functions == function).sum()) for function in range(3))
     return Program(population.code[0][live], population.constants[0][live], lengths)  # type: ignore[arg-type]
 
 
-def smallest_memory(population: Population) -> MemorySize:
-    """The smallest memory that holds every address that the programs use."""
+def smallest_memory(population: Population, vector_labels: bool = False) -> MemorySize:
+    """The smallest memory that holds every address that the programs, and labels and predictions, use."""
     kinds = op_columns().kinds
     op = population.code[..., OP]
-    used = [2, 1, 0]
+    used = [2, 3 if vector_labels else 1, 0]
     for column in (IN1, IN2, OUT):
         for kind in range(NO_KIND):
             addresses = population.code[..., column][kinds[column][op] == kind]

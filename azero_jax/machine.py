@@ -30,9 +30,11 @@ from azero_jax.instructions import (
     EXAMPLE_HEADER,
     HALTED,
     JUMP_TABLE,
+    LABEL_VECTOR,
     OPERAND_A,
     OPERAND_B,
     OUTPUT,
+    PREDICTION_VECTOR,
     RESULT_ROWS,
     SCHEDULE_SHIFT,
     WORD_SIZE,
@@ -78,7 +80,8 @@ class MachineConfig(NamedTuple):
 
     Attributes:
       layout: the memory layout.
-      loss: "rmse" or "accuracy".
+      loss: of `tasks.LOSSES`.
+      num_classes: C, of tasks with classes.
       max_abs_error: a larger error on any example stops a task.
       dtype: "float32" or "float64".
       lanes: D, tasks that run side by side.
@@ -90,6 +93,7 @@ class MachineConfig(NamedTuple):
 
     layout: Layout
     loss: str
+    num_classes: int
     max_abs_error: float
     dtype: str
     lanes: int
@@ -336,7 +340,8 @@ def _control_branches(config: MachineConfig):
     layout, lanes = config.layout, config.lanes
     dtype = np.dtype(config.dtype)
     example_rows = np.uint32(EXAMPLE_HEADER + layout.features_size)
-    accuracy = config.loss == "accuracy"
+    accuracy, multiclass = config.loss == "accuracy", config.loss == "multiclass_accuracy"
+    size, classes = layout.features_size, config.num_classes
 
     def row_of(step, row):
         return step.memory.scalars_and_matrices[row : row + 1]
@@ -355,10 +360,12 @@ def _control_branches(config: MachineConfig):
         header = np.uint32(EXAMPLE_HEADER)
         features = _read(step.operands.examples, first_row + header, layout.features_size)
         field = step.program_counter * np.uint32(WORD_SIZE) + np.uint32(JUMP_TABLE) + kind
-        jump = at(step.operands.words, field)
-        if layout.memory.vectors:
-            step = step.stored(features, 0, "v")
-        return step.stored(jnp.zeros((1, lanes), dtype), layout.LABEL), jump
+        step = step.stored(features, 0, "v")
+        if multiclass:
+            step = step.stored(jnp.zeros((size, lanes), dtype), LABEL_VECTOR * size, "v")
+        else:
+            step = step.stored(jnp.zeros((1, lanes), dtype), layout.LABEL)
+        return step, at(step.operands.words, field)
 
     def next_position(step):
         bits = _bits(row_of(step, layout.POSITION)[:, :1])
@@ -371,18 +378,21 @@ def _control_branches(config: MachineConfig):
     def sigmoid(x):
         return 1 / (1 + jnp.exp(-x))
 
-    def with_example(step, prediction, error):
-        """Stores the fingerprint after an example, of tasks that have not failed."""
+    def with_example(step, predictions, errors):
+        """Stores the fingerprint after an example, of tasks that have not failed; [rows, D] each."""
         fingerprint = row_of(step, layout.FINGERPRINT)
-        after = fingerprints.mixed(_bits(fingerprint), fingerprints.hashed_value(config.fingerprint, prediction, error))
+        after = _bits(fingerprint)
+        for row in range(predictions.shape[0]):
+            value = fingerprints.hashed_value(config.fingerprint, predictions[row][None], errors[row][None])
+            after = fingerprints.mixed(after, value)
         alive = row_of(step, layout.STEPS) >= 0
         value = jnp.where(alive, lax.bitcast_convert_type(after, dtype), fingerprint)
         return step.stored(value, layout.FINGERPRINT)
 
     def start(step):
         rows = lax.broadcasted_iota(jnp.int32, (layout.FIRST_FREE, lanes), 0)
-        if layout.memory.vectors:
-            step = step.stored(jnp.zeros((layout.features_size, lanes), dtype), 0, "v")
+        vectors = PREDICTION_VECTOR + 1 if multiclass else 1
+        step = step.stored(jnp.zeros((vectors * size, lanes), dtype), 0, "v")
         return step.write(jnp.where(rows == layout.BEST, dtype.type(np.inf), dtype.type(0)), 0)
 
     def zero(kind):
@@ -394,19 +404,52 @@ def _control_branches(config: MachineConfig):
         some_alive = jnp.max(row_of(step, layout.STEPS)) >= 0
         return step.go(jnp.where(some_alive, np.uint32(0), step.word[JUMP_TABLE]))
 
-    def reveal(step):
-        if accuracy:
-            step = step.stored(sigmoid(row_of(step, layout.PREDICTION)), layout.PREDICTION)
-        step = step.stored(current_label(step), layout.LABEL)
-        error = jnp.abs(row_of(step, layout.LABEL) - row_of(step, layout.PREDICTION))
+    def one_hot(label):
+        return (lax.broadcasted_iota(jnp.int32, (size, lanes), 0).astype(dtype) == label).astype(dtype)
+
+    def predicted_classes(step):
+        return step.memory.vectors[PREDICTION_VECTOR * size : PREDICTION_VECTOR * size + classes]
+
+    def reveal_class(step):
+        probabilities = lane_forms.softmax(predicted_classes(step))
+        rest = jnp.zeros((size - classes, lanes), dtype)
+        step = step.stored(jnp.concatenate([probabilities, rest]), PREDICTION_VECTOR * size, "v")
+        errors = jnp.abs(one_hot(current_label(step))[:classes] - predicted_classes(step))
+        if config.fingerprint:
+            step = with_example(step, predicted_classes(step), errors)
+        return seen(step, lane_forms.maximum(errors)).write(one_hot(current_label(step)), LABEL_VECTOR * size, kind="v")
+
+    def accumulate_class(step):
+        label = current_label(step)
+        scores = predicted_classes(step)
+        row = lax.broadcasted_iota(jnp.int32, scores.shape, 0).astype(dtype)
+        # The first of the largest, and none that is no number.
+        own = lane_forms.maximum(jnp.where(row == label, scores, -np.inf))
+        beaten = (scores < own) | (scores == own) & (row >= label)
+        error = lane_forms.maximum(1 - beaten.astype(dtype))
+        if config.fingerprint:
+            step = with_example(step, scores, jnp.broadcast_to(error, scores.shape))
+        step = step.stored(row_of(step, layout.LOSS) + error, layout.LOSS)
+        step, jump = shown(step, 1)
+        return step.write(next_position(step), layout.POSITION, jump)
+
+    def seen(step, error):
+        """Counts an example of tasks that have not failed, and fails those with a large error."""
         steps = row_of(step, layout.STEPS)
         alive = steps >= 0
         seen = steps + alive.astype(dtype)
         # Not `error > max_abs_error`: NaN fails, too. And no choice of what stands there already, a masked store.
         new_steps = jnp.where(alive & ~(error <= config.max_abs_error), -seen, seen)
+        return step.stored(new_steps, layout.STEPS)
+
+    def reveal(step):
+        if accuracy:
+            step = step.stored(sigmoid(row_of(step, layout.PREDICTION)), layout.PREDICTION)
+        step = step.stored(current_label(step), layout.LABEL)
+        error = jnp.abs(row_of(step, layout.LABEL) - row_of(step, layout.PREDICTION))
         if config.fingerprint:
             step = with_example(step, row_of(step, layout.PREDICTION), error)
-        return step.write(new_steps, layout.STEPS)
+        return seen(step, error).go()
 
     def next_example(step):
         step, jump = shown(step, 1)
@@ -453,9 +496,9 @@ def _control_branches(config: MachineConfig):
         Control.ZERO_MATRIX: zero("m"),
         Control.LOAD: load,
         Control.CHECK: check,
-        Control.REVEAL: reveal,
+        Control.REVEAL: reveal_class if multiclass else reveal,
         Control.NEXT: next_example,
-        Control.ACCUMULATE: accumulate,
+        Control.ACCUMULATE: accumulate_class if multiclass else accumulate,
         Control.EPOCH: epoch,
         Control.FINISH: finish,
         Control.HALT: halt,

@@ -1,4 +1,4 @@
-"""Binary tasks from datasets of several classes, by Gaussian random projection.
+"""Binary and multi-class tasks from datasets of several classes, by Gaussian random projection.
 
 As section 3.1 and supplement S4 of the paper: a pair of classes, a random projection to F
 features, standardised on the training part. What comes of files is kept on disk, so that
@@ -95,25 +95,50 @@ def projected_binary_task(
     Raises:
       ValueError: a part has fewer examples than asked for.
     """
+    train_features, train_classes, valid_features, valid_classes = _projected(
+        dataset,
+        pair,
+        features_size=features_size,
+        num_train_examples=num_train_examples,
+        num_valid_examples=num_valid_examples,
+        seed=seed,
+        test=test,
+    )
+    labels = [(classes == pair[1]).astype(np.float64) for classes in (train_classes, valid_classes)]
+    return train_features, labels[0], valid_features, labels[1]
+
+
+def _projected(
+    dataset: Dataset,
+    classes: Sequence[int],
+    *,
+    features_size: int,
+    num_train_examples: int,
+    num_valid_examples: int,
+    seed: int,
+    test: bool,
+) -> tuple[np.ndarray, ...]:
+    """Examples of some classes, as of `projected_binary_task`, with the numbers of their classes as labels."""
     train_share, valid_share = _SHARES if dataset.test is None else _SHARES_WITH_TEST
-    chosen = np.flatnonzero(np.isin(dataset.train.labels, pair))
-    chosen = np.random.default_rng((2020, *pair)).permutation(chosen)
+    chosen = np.flatnonzero(np.isin(dataset.train.labels, classes))
+    chosen = np.random.default_rng((2020, *classes)).permutation(chosen)
     train, valid, rest = np.split(
         chosen, [int(train_share * len(chosen)), int((train_share + valid_share) * len(chosen))]
     )
     held_back = (dataset.train, rest)
     if dataset.test is not None:
-        held_back = (dataset.test, np.flatnonzero(np.isin(dataset.test.labels, pair)))
-    rng = np.random.default_rng((1, seed, *pair))
+        held_back = (dataset.test, np.flatnonzero(np.isin(dataset.test.labels, classes)))
+    rng = np.random.default_rng((1, seed, *classes))
     parts = []
     for name, (split, part), count in (
         ("num_train_examples", (dataset.train, train), num_train_examples),
         ("num_valid_examples", held_back if test else (dataset.train, valid), num_valid_examples),
     ):
         if count > len(part):
-            raise ValueError(f"{name}={count}: classes {pair[0]} and {pair[1]} have {len(part)} examples in that part")
+            listed = " and ".join(map(str, classes)) if len(classes) == 2 else f"0 to {len(classes) - 1}"
+            raise ValueError(f"{name}={count}: classes {listed} have {len(part)} examples in that part")
         picked = rng.permutation(part)[:count]
-        parts.append((split.features[picked].astype(np.float64), split.labels[picked]))
+        parts.append((split.features[picked].astype(np.float64), split.labels[picked].astype(np.float64)))
     if features_size:
         projection = rng.standard_normal((dataset.train.features.shape[1], features_size))
         parts = [(features @ projection, labels) for features, labels in parts]
@@ -121,12 +146,7 @@ def projected_binary_task(
     mean = train_features.mean(axis=0)
     deviation = train_features.std(axis=0)
     deviation[deviation == 0] = 1  # a pixel that never changes stays at zero
-    return (
-        (train_features - mean) / deviation,
-        (train_labels == pair[1]).astype(np.float64),
-        (valid_features - mean) / deviation,
-        (valid_labels == pair[1]).astype(np.float64),
-    )
+    return (train_features - mean) / deviation, train_labels, (valid_features - mean) / deviation, valid_labels
 
 
 def projected_binary_tasks(
@@ -179,6 +199,31 @@ def projected_binary_tasks(
     if kept is not None:
         _keep(kept, arrays)
     return _tasks(arrays, num_train_epochs)
+
+
+def projected_multiclass_tasks(
+    name: str, path: str, *, seeds: Sequence[int], num_train_epochs: int, **settings: int
+) -> Tasks:
+    """Tasks of all classes of a dataset, one for each seed; arguments as of `projected_binary_tasks`.
+
+    Raises:
+      ValueError: see `datasets.load`; fewer examples than asked for; or more classes than
+        features.
+      OSError: a file cannot be read.
+    """
+    dataset = datasets.load(name, path)
+    if not dataset.num_classes:
+        raise ValueError(f"dataset {name}: its labels are numbers: expected classes")
+    features_size = settings["features_size"] or dataset.train.features.shape[1]
+    if features_size < dataset.num_classes:
+        raise ValueError(
+            f"features_size={features_size}: expected at least {dataset.num_classes}, the classes of {name}, "
+            "since a vector holds as many numbers"
+        )
+    classes = range(dataset.num_classes)
+    parts = [_projected(dataset, classes, seed=seed, **settings) for seed in seeds]  # type: ignore[arg-type]
+    arrays = [np.stack(some) for some in zip(*parts)]
+    return Tasks(arrays[0], arrays[1], arrays[2], arrays[3], "multiclass_accuracy", num_train_epochs)
 
 
 def _tasks(arrays: Sequence[np.ndarray], num_train_epochs: int) -> Tasks:

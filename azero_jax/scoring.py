@@ -186,11 +186,13 @@ class Scorer:
         if not baseline:
             return np.inf
         population = Population.from_programs([Program.from_text(HAND_WRITTEN[baseline])])
-        return float(self._costs(population, smallest_memory(population))[0])
+        memory = smallest_memory(population, self.evaluator.tasks.vector_labels)
+        return float(self._costs(population, memory)[0])
 
     def _costs(self, population: Population, memory: MemorySize) -> np.ndarray:
         tasks = self.evaluator.tasks
-        return program_costs(population, memory, tasks.features_size, tasks.num_train_examples * tasks.num_train_epochs)
+        examples = tasks.num_train_examples * tasks.num_train_epochs
+        return program_costs(population, memory, tasks.features_size, examples, tasks.vector_labels)
 
     def score(self, population: Population) -> np.ndarray:
         """Fitness of each program, float64 [P]."""
@@ -222,8 +224,9 @@ class Scorer:
         return algebraic_keys(
             population,
             evaluator.memory,
-            accuracy=evaluator.tasks.loss == "accuracy",
+            accuracy=evaluator.tasks.loss != "rmse",
             num_threads=evaluator.num_threads,
+            vector_labels=evaluator.tasks.vector_labels,
         )
 
     def _run(self, population: Population) -> np.ndarray:

@@ -11,6 +11,7 @@ import numpy as np
 
 from azero_jax.baselines import BASELINES
 from azero_jax.search import SearchSettings
+from azero_jax.task_specs import agreed_vector_labels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,6 +106,7 @@ class Settings:
             raise ValueError(f"final_baseline={self.final_baseline!r}: expected one of {', '.join(BASELINES)}")
         if self.funnel_rounds < 1:
             raise ValueError(f"funnel_rounds={self.funnel_rounds}: expected a positive integer")
+        agreed_vector_labels(self._specs())
         for name in _NOT_NEGATIVE:
             if getattr(self, name) < 0:
                 raise ValueError(f"{name}={getattr(self, name)}: expected 0 or more")
@@ -112,6 +114,15 @@ class Settings:
             raise ValueError(
                 "max_individuals, max_train_steps and max_seconds are all 0: an experiment would never end"
             )
+
+    @property
+    def vector_labels(self) -> bool:
+        """Whether programs see labels as vectors, v1, and predict vectors, v2."""
+        return agreed_vector_labels(self._specs())
+
+    def _specs(self) -> list[str]:
+        specs = [*(island.search_tasks for island in self.islands), self.select_tasks, self.final_tasks]
+        return [spec for spec in specs if spec]
 
 
 _NOT_NEGATIVE = (

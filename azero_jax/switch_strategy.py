@@ -70,7 +70,7 @@ class SwitchStrategy:
         self._seed_word = draws.seed_word(settings.seed)
         self._num_tasks = tasks.num_tasks
         self._num_threads = num_threads
-        layout = Layout(settings.memory, tasks.features_size)
+        layout = Layout(settings.memory, tasks.features_size, tasks.vector_labels)
         bytes_of_a_task = (layout.rows_of_scalars_and_matrices + layout.rows_of_vectors) * np.dtype(dtype).itemsize
         lanes = lanes_for(tasks.num_tasks, bytes_of_a_task)
         # The loop's memory stands beside what it started with.
@@ -78,6 +78,7 @@ class SwitchStrategy:
         self._config = MachineConfig(
             layout=layout,
             loss=tasks.loss,
+            num_classes=tasks.num_classes,
             max_abs_error=settings.max_abs_error,
             dtype=dtype,
             lanes=lanes,

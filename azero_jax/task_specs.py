@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
@@ -159,6 +159,29 @@ def projected_binary_classification(
     )
 
 
+def projected_multiclass_classification(
+    settings: TaskSettings, *, dataset: str = "digits", path: str = "", test: bool = False
+) -> Tasks:
+    """Tasks of all classes of a dataset: programs see labels as vectors, v1, and predict vectors, v2.
+
+    Args:
+      settings: features_size 0 keeps the dataset's, and is at least the number of classes;
+        param seeds choose projections.
+      dataset, path: as of `datasets.load`.
+      test: whether validation examples come from the test part of the data.
+    """
+    return projected_tasks.projected_multiclass_tasks(
+        dataset,
+        path,
+        seeds=[param_seed for _, param_seed in settings.seeds()],
+        num_train_epochs=settings.num_train_epochs,
+        features_size=settings.features_size,
+        num_train_examples=settings.num_train_examples,
+        num_valid_examples=settings.num_valid_examples,
+        test=test,
+    )
+
+
 def projected_digits(settings: TaskSettings, *, pairs: str = "search", test: bool = False) -> Tasks:
     """`projected_binary_classification` of the handwritten digits that scikit-learn contains."""
     return projected_binary_classification(settings, pairs=pairs, test=test)
@@ -221,6 +244,7 @@ GENERATORS: dict[str, Callable[..., Tasks]] = {
         scalar_affine_regression,
         scalar_2layer_nn_regression,
         projected_binary_classification,
+        projected_multiclass_classification,
         projected_digits,
         dataset_regression,
         npz,
@@ -228,7 +252,12 @@ GENERATORS: dict[str, Callable[..., Tasks]] = {
 }
 
 # Generators whose data has features of its own.
-_OWN_FEATURES = ("projected_binary_classification", "projected_digits", "dataset_regression")
+_OWN_FEATURES = (
+    "projected_binary_classification",
+    "projected_multiclass_classification",
+    "projected_digits",
+    "dataset_regression",
+)
 
 
 def _convert(name: str, value: str, default: object) -> object:
@@ -244,6 +273,29 @@ def _convert(name: str, value: str, default: object) -> object:
         expected = {bool: "true or false", int: "an integer", tuple: "integers joined by '+'"}[type(default)]
         raise ValueError(f"{name}={value!r}: expected {expected}") from None
     return value
+
+
+def has_vector_labels(spec: str) -> bool:
+    """Whether tasks of a specification have labels that are vectors, without making them."""
+    name, _, rest = spec.strip().partition(":")
+    return name == "projected_multiclass_classification" or (
+        name == "npz" and "loss=multiclass_accuracy" in [part.strip() for part in rest.split(",")]
+    )
+
+
+def agreed_vector_labels(specs: Iterable[str]) -> bool:
+    """Whether labels are vectors, of tasks that one program is to run on.
+
+    Raises:
+      ValueError: they are of some and not of others.
+    """
+    kinds = {has_vector_labels(spec): spec for spec in specs}
+    if len(kinds) > 1:
+        raise ValueError(
+            f"tasks {kinds[True]!r} have several classes, {kinds[False]!r} do not: "
+            "expected tasks whose labels are all vectors, or all numbers"
+        )
+    return True in kinds
 
 
 def make_tasks(spec: str, *, random_seeds: np.random.Generator | None = None) -> Tasks:

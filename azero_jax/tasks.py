@@ -11,7 +11,7 @@ import os
 
 import numpy as np
 
-LOSSES = ("rmse", "accuracy")
+LOSSES = ("rmse", "accuracy", "multiclass_accuracy")
 ARRAYS = ("train_features", "train_labels", "valid_features", "valid_labels")
 
 
@@ -24,16 +24,18 @@ class Tasks:
       train_labels: float64 [D, N].
       valid_features: float64 [D, M, F].
       valid_labels: float64 [D, M].
-      loss: "rmse", fitness 1 - (2 / pi) * atan(root mean squared error), or
-        "accuracy", the share of examples classified correctly, with labels 0 and 1.
+      loss: "rmse", fitness 1 - (2 / pi) * atan(root mean squared error); "accuracy", the
+        share of examples classified correctly, with labels 0 and 1; or
+        "multiclass_accuracy", the same with labels 0 to C - 1, where C is at most F.
       num_train_epochs: how often training runs over the examples; each epoch is
         followed by validation and the best one counts. The first runs in order,
         later ones in an order shuffled by `shuffle_seed`.
       shuffle_seed: any non-negative integer.
 
     Raises:
-      ValueError: an array of wrong rank or size, with non-finite values, or labels
-        other than 0 and 1 for accuracy; the message names the argument.
+      ValueError: an array of wrong rank or size, with non-finite values, labels other than
+        0 and 1 for accuracy, or other than classes for multiclass_accuracy; the message
+        names the argument.
     """
 
     train_features: np.ndarray
@@ -83,6 +85,27 @@ class Tasks:
                     where = tuple(np.argwhere(wrong)[0].tolist())
                     raise ValueError(f"{name}: {labels[where]} at index {where}: expected 0 or 1 for loss 'accuracy'")
 
+        if self.loss == "multiclass_accuracy":
+            for name in ("train_labels", "valid_labels"):
+                labels = getattr(self, name)
+                wrong = (labels < 0) | (labels >= self.features_size) | (labels != np.floor(labels))
+                if wrong.any():
+                    where = tuple(np.argwhere(wrong)[0].tolist())
+                    raise ValueError(
+                        f"{name}: {labels[where]} at index {where}: expected classes from 0, fewer than there are "
+                        f"features, {self.features_size}, since vectors hold as many numbers"
+                    )
+
+    @property
+    def vector_labels(self) -> bool:
+        """Whether programs see labels as vectors, v1, and predict vectors, v2 (section 4.3 of the paper)."""
+        return self.loss == "multiclass_accuracy"
+
+    @property
+    def num_classes(self) -> int:
+        """C, of tasks with classes."""
+        return int(max(self.train_labels.max(), self.valid_labels.max())) + 1 if self.vector_labels else 2
+
     @property
     def num_tasks(self) -> int:
         """D."""
@@ -112,7 +135,7 @@ class Tasks:
     def fitness(self, loss: np.ndarray) -> np.ndarray:
         """Fitness, float64, of sums over the validation examples of squared or 0-1 errors; 0 where infinite."""
         share = loss / self.num_valid_examples
-        if self.loss == "accuracy":
+        if self.loss != "rmse":
             return np.where(np.isfinite(share), 1 - share, 0.0)
         # FlipAndSquash of executor.h.
         return np.where(np.isfinite(share), 1 - (2 / np.pi) * np.arctan(np.sqrt(share)), 0.0)

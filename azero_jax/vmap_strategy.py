@@ -18,7 +18,15 @@ from jax import lax
 
 from azero_jax import draws, fingerprints, ops
 from azero_jax.execution import precision
-from azero_jax.instructions import EXAMPLE_HEADER, RESULT_ROWS, SCHEDULE_SHIFT, ExampleKind, element_index
+from azero_jax.instructions import (
+    EXAMPLE_HEADER,
+    LABEL_VECTOR,
+    PREDICTION_VECTOR,
+    RESULT_ROWS,
+    SCHEDULE_SHIFT,
+    ExampleKind,
+    element_index,
+)
 from azero_jax.liveness import find_live
 from azero_jax.packed import RegisterNumbers
 from azero_jax.program import Population, op_columns
@@ -93,7 +101,7 @@ class VmapStrategy:
 
     def _assemble(self, population: Population) -> LineAssembly:
         """Moves live lines to the front of each component function."""
-        live = find_live(population, self._memory)
+        live = find_live(population, self._memory, self._tasks.vector_labels)
         size = len(population)
         program, line = np.nonzero(live)
         function = population.functions[line]
@@ -183,40 +191,71 @@ class VmapStrategy:
             return lax.fori_loop(int(ends[function] - capacity[function]), int(ends[function]), body, memory)
 
         def predict(memory: _Memory, example, step) -> _Memory:
-            memory = memory._replace(s=memory.s.at[0].set(0), v=memory.v.at[0].set(example[EXAMPLE_HEADER:]))
-            return execute(1, memory, step)
+            memory = with_label(memory, jnp.zeros((), dtype), hidden=True)
+            return execute(1, memory._replace(v=memory.v.at[0].set(example[EXAMPLE_HEADER:])), step)
+
+        def with_label(memory: _Memory, label, hidden=False) -> _Memory:
+            if not tasks.vector_labels:
+                return memory._replace(s=memory.s.at[0].set(label))
+            one_hot = jnp.where(hidden, 0, jnp.arange(features_size) == label).astype(dtype)
+            return memory._replace(v=memory.v.at[LABEL_VECTOR].set(one_hot))
+
+        def predicted(memory: _Memory):
+            """The prediction, [1], or that of each class, [C]."""
+            return memory.v[PREDICTION_VECTOR, : tasks.num_classes] if tasks.vector_labels else memory.s[1:2]
+
+        def wanted(label):
+            """What a prediction should be, of the same shape."""
+            return (jnp.arange(tasks.num_classes) == label).astype(dtype) if tasks.vector_labels else label[None]
+
+        def normalised(prediction):
+            if tasks.vector_labels:
+                exponentials = jnp.exp(prediction - jnp.max(prediction))
+                return exponentials / jnp.sum(exponentials)
+            return 1 / (1 + jnp.exp(-prediction)) if tasks.loss == "accuracy" else prediction
+
+        def with_prediction(memory: _Memory, prediction) -> _Memory:
+            if not tasks.vector_labels:
+                return memory._replace(s=memory.s.at[1].set(prediction[0]))
+            padded = jnp.zeros(features_size, dtype).at[: tasks.num_classes].set(prediction)
+            return memory._replace(v=memory.v.at[PREDICTION_VECTOR].set(padded))
+
+        def is_wrong(prediction, label):
+            """Whether the class predicted is another one."""
+            if not tasks.vector_labels:
+                return (normalised(prediction)[0] > 0.5) != (label > 0.5)
+            own = prediction[label.astype(jnp.int32)]
+            beaten = (prediction < own) | (prediction == own) & (jnp.arange(tasks.num_classes) >= label)
+            return ~jnp.all(beaten)
 
         def hashed(state, prediction, error):
             if not fingerprint:
                 return state
-            value = fingerprints.hashed_value(self._fingerprint, prediction, error)
-            return fingerprints.mixed(state, value.astype(jnp.float32))
+            for value in fingerprints.hashed_value(self._fingerprint, prediction, error):
+                state = fingerprints.mixed(state, value.astype(jnp.float32))
+            return state
 
         def train(carry, example, step):
             memory, best, loss, alive, steps, state = carry
             memory = predict(memory, example, step)
-            prediction = memory.s[1]
-            if tasks.loss == "accuracy":
-                prediction = 1 / (1 + jnp.exp(-prediction))
-            error = jnp.abs(example[0] - prediction)
-            memory = memory._replace(s=memory.s.at[0].set(example[0]).at[1].set(prediction))
-            memory = execute(2, memory, step)
-            state = jnp.where(alive, hashed(state, prediction, error), state)
-            return memory, best, loss, alive & (error <= self._max_abs_error), steps + alive, state
+            prediction = normalised(predicted(memory))
+            errors = jnp.abs(wanted(example[0]) - prediction)
+            memory = execute(2, with_label(with_prediction(memory, prediction), example[0]), step)
+            state = jnp.where(alive, hashed(state, prediction, errors), state)
+            return memory, best, loss, alive & jnp.all(errors <= self._max_abs_error), steps + alive, state
 
         def validate(carry, example, step):
             memory, best, loss, alive, steps, state = carry
             memory = predict(memory, example, step)
-            prediction = memory.s[1]
-            if tasks.loss == "accuracy":
-                positive = 1 / (1 + jnp.exp(-prediction)) > 0.5
-                error = (positive != (example[0] > 0.5)).astype(dtype)
-                ok = jnp.bool_(True)
-            else:
-                error = jnp.abs(example[0] - prediction)
+            prediction = predicted(memory)
+            if tasks.loss == "rmse":
+                error = jnp.abs(example[0] - prediction[0])
                 ok = error <= self._max_abs_error
-            state = jnp.where(alive, hashed(state, prediction, error), state)
-            loss = loss + (error if tasks.loss == "accuracy" else error * error)
+            else:
+                error = is_wrong(prediction, example[0]).astype(dtype)
+                ok = jnp.bool_(True)
+            state = jnp.where(alive, hashed(state, prediction, jnp.broadcast_to(error, prediction.shape)), state)
+            loss = loss + (error * error if tasks.loss == "rmse" else error)
             return memory, best, loss, alive & ok, steps, state
 
         def end_epoch(carry, example, step):

@@ -28,6 +28,7 @@ from azero_jax import claims
 from azero_jax.checkpoint import write_atomically
 from azero_jax.gradient_descent import MODELS
 from azero_jax.initial_programs import HAND_WRITTEN
+from azero_jax.task_specs import agreed_vector_labels
 
 _PROGRAM = flags.DEFINE_string("program", None, f"file of a program, or one of {', '.join(HAND_WRITTEN)}")
 _TASKS = flags.DEFINE_multi_string("tasks", [], "tasks to score it on, as generator:name=value,...; may be repeated")
@@ -66,7 +67,8 @@ def run() -> None:
     # Not news to people without a TPU.
     logging.getLogger("jax._src.xla_bridge").setLevel(logging.WARNING)
     az.set_xla_flags()
-    program = claims.read_program(_PROGRAM.value)
+    vector_labels = agreed_vector_labels([*_TASKS.value, *filter(None, [_TUNE_TASKS.value])])
+    program = claims.read_program(_PROGRAM.value, vector_labels)
     how: dict[str, Any] = {"seed": _RANDOM_SEED.value, "dtype": _DTYPE.value}
     models: list[claims.Contender] = [claims.Contender(pathlib.Path(_PROGRAM.value).stem, program)]
     if _TRIALS.value:

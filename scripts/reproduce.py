@@ -18,6 +18,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from absl import app
 from absl import flags as absl_flags
 
@@ -279,6 +280,103 @@ def table_s5(settings: Settings, repeats: int, keep: Callable[[dict], None]) -> 
         print(f"| {name} | {paper} | {mean:.3f} ± {half:.3f} | {above[0]} of {repeats} | {above[1]} of {repeats} |")
 
 
+# Section 4.3: what a search that starts from a hand-written program adds to it, by kind of task.
+
+
+@dataclasses.dataclass(frozen=True)
+class _Adaptation:
+    """A kind of task.
+
+    Attributes:
+      start: the hand-written program that populations start with.
+      tasks: the search tasks, without what selection and the final evaluation change.
+      select, final: what they change.
+      paper: what it is in the paper.
+    """
+
+    start: str
+    tasks: str
+    select: str
+    final: str
+    paper: str
+
+
+_PAIRS = ("pairs=select,num_tasks=24", "pairs=final,test=true,num_tasks=48")
+_ALL_CLASSES = ("num_tasks=6,param_seeds=1000", "test=true,num_tasks=12,param_seeds=2000")
+_ADAPTATIONS = {
+    "as usual": _Adaptation(
+        "neural_net",
+        "projected_digits:features_size=16,num_tasks=8,num_train_examples=200,num_valid_examples=60",
+        *_PAIRS,
+        "800 examples, 100 epochs",
+    ),
+    "few examples": _Adaptation(
+        "neural_net",
+        "projected_digits:features_size=16,num_tasks=8,num_train_examples=20,num_train_epochs=20,num_valid_examples=60",
+        *_PAIRS,
+        "80 examples, 100 epochs",
+    ),
+    "fast training": _Adaptation(
+        "neural_net",
+        "projected_digits:features_size=16,num_tasks=8,num_train_examples=60,num_valid_examples=60",
+        *_PAIRS,
+        "800 examples, 10 epochs",
+    ),
+    "ten classes": _Adaptation(
+        "softmax_regression",
+        "projected_multiclass_classification:features_size=16,num_tasks=4,num_train_examples=400,num_valid_examples=200",
+        *_ALL_CLASSES,
+        "10 classes, from a network",
+    ),
+}
+
+
+def adaptations(settings: Settings, repeats: int, keep: Callable[[dict], None]) -> None:
+    """Searches from a hand-written program on tasks of several kinds; program and outcome are tuned alike."""
+    island = settings.islands[0]
+    kept: dict[str, dict[str, list]] = {}
+    for name, kind in _ADAPTATIONS.items():
+        select_spec, final_spec = f"{kind.tasks},{kind.select}", f"{kind.tasks},{kind.final}"
+        select_tasks, final_tasks = make_tasks(select_spec), make_tasks(final_spec)
+        evolution = dataclasses.replace(island.search.evolution, initial_population=kind.start)
+        search = dataclasses.replace(island.search, evolution=evolution)
+        start = claims.tuned_program(
+            az.Program.from_text(HAND_WRITTEN[kind.start]), select_tasks, _TRIALS.value, seed=settings.random_seed
+        )
+        scores = kept[name] = {
+            "start": claims.fitness(start, final_tasks, seed=settings.random_seed).tolist(),
+            "evolved": [],
+            "better": [],
+            "programs": [],
+        }
+        for seed in range(settings.random_seed, settings.random_seed + repeats):
+            own = dataclasses.replace(
+                settings,
+                islands=(dataclasses.replace(island, search_tasks=kind.tasks, search=search),),
+                select_tasks=select_spec,
+                final_tasks="",
+                final_baseline="",
+                random_seed=seed,
+            )
+            program = az.Program.from_text(_evolve(own)["program"])
+            found = claims.tuned_program(program, select_tasks, _TRIALS.value, seed=seed)
+            fitness = claims.fitness(found, final_tasks, seed=seed)
+            scores["evolved"].append(float(fitness.mean()))
+            scores["better"].append(float((fitness - np.array(scores["start"])).mean()))
+            scores["programs"].append(found.describe())
+            keep(kept)
+    print("\n| tasks | paper | starts with | accuracy of that | evolved | better by | searches |")
+    print("|---|---|---|---|---|---|---|")
+    for name, scores in kept.items():
+        kind, cells = _ADAPTATIONS[name], [claims.interval(scores[row]) for row in ("evolved", "better")]
+        shown = " | ".join(f"{mean:.4f} ± {half:.4f}" for mean, half in cells)
+        start_fitness = claims.interval(scores["start"])[0]
+        print(f"| {name} | {kind.paper} | {kind.start} | {start_fitness:.4f} | {shown} | {len(scores['evolved'])} |")
+    for name, scores in kept.items():
+        best = max(range(len(scores["evolved"])), key=scores["evolved"].__getitem__)
+        print(f"\n{name}:{scores['programs'][best]}")
+
+
 # Section 4.1: one teacher network, or many.
 
 
@@ -320,6 +418,23 @@ def backprop(settings: Settings, repeats: int, keep: Callable[[dict], None]) -> 
 
 
 EXPERIMENTS = {
+    "adaptations": Experiment(
+        adaptations,
+        "what a search adds to a hand-written program: few examples, little time, ten classes (section 4.3)",
+        "digits_demo.flags",
+        (
+            "--num_islands=1",
+            "--hall_of_fame_size=0",
+            "--max_scalar_addresses=10",
+            "--max_vector_addresses=16",
+            "--max_matrix_addresses=4",
+            "--mutate_setup_size_max=21",
+            "--mutate_predict_size_max=21",
+            "--mutate_learn_size_max=45",
+            "--max_individuals=0",
+            "--max_train_steps=100000000",
+        ),
+    ),
     "backprop": Experiment(
         backprop, "learning rules for a two-layer network, from one teacher or many (section 4.1)", "backprop.flags"
     ),

@@ -24,10 +24,24 @@ def classification_tasks(**settings) -> Tasks:
     return Tasks(tasks.train_features, labels[0], tasks.valid_features, labels[1], loss="accuracy")
 
 
-def random_population(size, *, memory=MemorySize(6, 5, 4), lengths=(6, 6, 6), seed=0, random_ops=True) -> Population:
+def multiclass_tasks(num_classes=3, **settings) -> Tasks:
+    """Which of some random directions the features point to most."""
+    tasks = regression_tasks(**settings)
+    rng = np.random.default_rng(1)
+    directions = rng.standard_normal((tasks.num_tasks, tasks.features_size, num_classes))
+    labels = [
+        np.argmax(np.einsum("dnf,dfc->dnc", x, directions), axis=2).astype(float)
+        for x in (tasks.train_features, tasks.valid_features)
+    ]
+    return Tasks(tasks.train_features, labels[0], tasks.valid_features, labels[1], loss="multiclass_accuracy")
+
+
+def random_population(
+    size, *, memory=MemorySize(6, 5, 4), lengths=(6, 6, 6), seed=0, random_ops=True, vector_labels=False
+) -> Population:
     """Programs of uniformly drawn ops, addresses and constants.
 
-    A small memory and a bias towards s1 make long chains of live instructions.
+    A small memory and a bias towards s1, or v2 with vector_labels, make long chains of live instructions.
     """
     rng = np.random.default_rng(seed)
     table = ops.table()[: ops.NUM_BUILT_IN_OPS]
@@ -44,7 +58,8 @@ def random_population(size, *, memory=MemorySize(6, 5, 4), lengths=(6, 6, 6), se
     used = np.array([len(op.constants) for op in table])[op]
     population.constants[np.arange(3) >= used[..., None]] = 0
     population.lengths[:] = lengths
-    # The last line of Predict writes s1 where it can.
+    # The last line of Predict writes the prediction where it can.
     line = population.starts[2] - 1
-    population.code[op_columns().kinds[OUT][op[:, line]] == 0, line, OUT] = 1
+    kind, address = (1, 2) if vector_labels else (0, 1)
+    population.code[op_columns().kinds[OUT][op[:, line]] == kind, line, OUT] = address
     return population

@@ -130,27 +130,35 @@ def evaluate(text, task, memory, loss, max_abs_error=100.0, orders=None):
       text: the program.
       task: (train_features, train_labels, valid_features, valid_labels).
       memory: {"scalars": n, "vectors": n, "matrices": n}.
-      loss: "rmse" or "accuracy".
+      loss: "rmse", "accuracy" or "multiclass_accuracy", with the label in v1 and the prediction in v2.
       max_abs_error: a larger error stops the task.
       orders: order of the training examples of each epoch; by default one epoch in order.
     """
     train_x, train_y, valid_x, valid_y = (np.asarray(part, np.float64) for part in task)
     functions = _functions(text)
     machine = _Machine(train_x.shape[1], memory)
+    multiclass = loss == "multiclass_accuracy"
+    label_register, prediction_register = ("v1", "v2") if multiclass else ("s0", "s1")
+    classes = int(max(np.max(train_y), np.max(valid_y))) + 1
 
     def run(name):
         for line in functions[name]:
             machine.execute(line)
 
     def predict(x):
-        machine.write("s0", 0)
+        machine.write(label_register, 0)
         machine.write("v0", x)
         run("Predict")
-        return machine.read("s1")
+        return machine.read(prediction_register)
 
     def sigmoid(x):
         with np.errstate(over="ignore"):
             return 1 / (1 + np.exp(-x))
+
+    def softmax(x):
+        with np.errstate(all="ignore"):
+            e = np.exp(x[:classes] - np.max(x[:classes]))
+            return np.concatenate([e / np.sum(e), np.zeros(len(x) - classes)])
 
     run("Setup")
     best, steps = 0.0, 0
@@ -160,14 +168,23 @@ def evaluate(text, task, memory, loss, max_abs_error=100.0, orders=None):
             if loss == "accuracy":
                 prediction = sigmoid(prediction)
                 machine.write("s1", prediction)
+            label = train_y[i]
+            if multiclass:
+                prediction = softmax(prediction)
+                machine.write("v2", prediction)
+                label = np.eye(len(prediction))[int(label)]
             steps += 1
-            if not abs(train_y[i] - prediction) <= max_abs_error:
+            if not np.all(np.abs(label - prediction) <= max_abs_error):
                 return best, steps
-            machine.write("s0", train_y[i])
+            machine.write(label_register, label)
             run("Learn")
         total = 0.0
         for x, y in zip(valid_x, valid_y):
             prediction = predict(x)
+            if multiclass:
+                scores = prediction[:classes]
+                total += not np.isnan(scores).any() and np.argmax(scores) == y
+                continue
             if loss == "accuracy":
                 total += (sigmoid(prediction) > 0.5) == (y > 0.5)
                 continue
@@ -176,5 +193,5 @@ def evaluate(text, task, memory, loss, max_abs_error=100.0, orders=None):
                 return best, steps
             total += error**2
         mean = total / len(valid_x)
-        best = max(best, mean if loss == "accuracy" else 1 - 2 / np.pi * np.arctan(np.sqrt(mean)))
+        best = max(best, mean if loss != "rmse" else 1 - 2 / np.pi * np.arctan(np.sqrt(mean)))
     return best, steps

@@ -39,7 +39,7 @@ def test_dead_lines_run_without_changing_a_bit(evaluator, monkeypatch):
     population = random_population(1000, memory=MEMORY, seed=16)
     expected = evaluator.evaluate(population)
 
-    def everything(reader, program, scratch, features_register):
+    def everything(reader, program, scratch, fixed):
         order, ends = scratch.order, []
         place = jnp.uint32(0)
         for function in range(3):
