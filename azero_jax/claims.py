@@ -13,8 +13,12 @@ from azero_jax import gradient_descent, tuning
 from azero_jax.evaluator import Evaluator
 from azero_jax.initial_programs import HAND_WRITTEN
 from azero_jax.liveness import simplify, smallest_memory
-from azero_jax.program import Population, Program
+from azero_jax.program import MemorySize, Population, Program
 from azero_jax.tasks import Tasks
+
+# Up to so many features, memories have a multiple of so many addresses of each kind.
+_SMALL_FEATURES = 32
+_ADDRESSES_STEP = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,10 +66,14 @@ def read_program(name: str, vector_labels: bool = False) -> Program:
 def evaluator_of(program: Program, tasks: Tasks, *, seed: int = 0, dtype: str = "float32") -> Evaluator:
     """An evaluator with no more memory than a program uses, which lets F be large.
 
+    Where F is small, with a little more, so that programs share compiled machines.
+
     Raises:
       ValueError: that is still more than there is.
     """
     memory = smallest_memory(Population.from_programs([program]), tasks.vector_labels)
+    if tasks.features_size <= _SMALL_FEATURES:
+        memory = MemorySize(*(-(-count // _ADDRESSES_STEP) * _ADDRESSES_STEP for count in memory))
     return Evaluator(tasks, memory=memory, seed=seed, dtype=dtype)
 
 

@@ -210,11 +210,11 @@ def test_equal_random_lines_draw_by_their_order_in_both_strategies():
           s1 = s1 + s3
         """
     )
-    for memory in (MEMORY, MemorySize(40, 20, 20)):  # registers in one word, and in several
-        fitness = [
-            Evaluator(regression_tasks(), memory=memory, dtype="float64", strategy=strategy, seed=5)
-            .evaluate([program])
-            .fitness
-            for strategy in ("switch", "vmap")
-        ]
-        np.testing.assert_allclose(*fitness, atol=1e-12)
+    memory = MemorySize(40, 20, 20)  # registers in several words
+    fitness = [
+        Evaluator(regression_tasks(), memory=memory, dtype="float64", strategy=strategy, seed=5)
+        .evaluate([program])
+        .fitness
+        for strategy in ("switch", "vmap")
+    ]
+    np.testing.assert_allclose(*fitness, atol=1e-12)

@@ -21,13 +21,17 @@ def tasks() -> Tasks:
     return multiclass_tasks(**SIZES)
 
 
+def evaluator_of(tasks, strategy="switch"):
+    return Evaluator(tasks, memory=MEMORY, dtype="float64", strategy=strategy, max_abs_error=0.999, deduplicate=False)
+
+
 def programs(size, seed, **settings):
     return random_population(size, memory=MEMORY, seed=seed, vector_labels=True, **settings)
 
 
 def test_programs_score_as_in_plain_numpy(tasks):
     population = programs(300, seed=1, random_ops=False)
-    evaluation = Evaluator(tasks, memory=MEMORY, dtype="float64", max_abs_error=0.999).evaluate(population)
+    evaluation = evaluator_of(tasks).evaluate(population)
     expected = [
         [
             reference_interpreter.evaluate(
@@ -52,21 +56,16 @@ def test_programs_score_as_in_plain_numpy(tasks):
     assert 0.05 < (steps < tasks.num_train_examples).mean() < 0.95
 
 
-def test_both_strategies_agree_random_ops_and_fingerprints_included(tasks):
-    population = programs(150, seed=2)
-    switch, vmap = (
-        Evaluator(tasks, memory=MEMORY, dtype="float64", strategy=strategy) for strategy in ("switch", "vmap")
-    )
-    expected, measured = switch.evaluate(population), vmap.evaluate(population)
-    assert np.isclose(measured.fitness, expected.fitness).mean() > 0.99
-    np.testing.assert_array_equal(measured.train_steps, expected.train_steps)
-    groups = [len(np.unique(evaluator.probe(population, 5, 5)[0])) for evaluator in (switch, vmap)]
-    assert abs(groups[0] - groups[1]) <= 0.05 * groups[0]
+def test_both_strategies_agree_random_ops_included(tasks):
+    population = programs(64, seed=2)
+    switch, vmap = (evaluator_of(tasks, strategy=strategy).evaluate(population) for strategy in ("switch", "vmap"))
+    assert np.isclose(vmap.fitness, switch.fitness).mean() > 0.99
+    np.testing.assert_array_equal(vmap.train_steps, switch.train_steps)
 
 
-def test_dead_lines_do_not_matter_and_equal_keys_mean_equal_fitness(tasks):
+def test_dead_lines_do_not_matter_and_equal_keys_mean_equal_behaviour(tasks):
     population = programs(1500, seed=3, lengths=(3, 4, 3))
-    evaluator = Evaluator(tasks, memory=MEMORY, deduplicate=False)
+    evaluator = evaluator_of(tasks)
     fitness = evaluator.evaluate(population).fitness
     simplified = [simplify(program, MEMORY, vector_labels=True) for program in population]
     assert sum(sum(program.lengths) for program in simplified) < 0.7 * population.lengths.sum()
@@ -75,6 +74,10 @@ def test_dead_lines_do_not_matter_and_equal_keys_mean_equal_fitness(tasks):
     _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
     assert len(first) < len(population)
     assert (fitness == fitness[first][inverse]).mean() > 0.999
+    fingerprints, _ = evaluator.probe(population, 12, 9)
+    _, first, inverse = np.unique(fingerprints, return_index=True, return_inverse=True)
+    assert len(first) > 30
+    np.testing.assert_array_equal(fitness[first][inverse], fitness)
 
 
 def test_softmax_regression_learns_all_ten_digits():
@@ -88,13 +91,12 @@ def test_softmax_regression_learns_all_ten_digits():
     assert (fitness[1] < 0.2).all()
 
 
-def test_the_first_of_equal_scores_counts_and_not_a_number_is_wrong():
-    tasks = multiclass_tasks(**SIZES)
+def test_the_first_of_equal_scores_counts_and_not_a_number_is_wrong(tasks):
     nothing, nan = (
         Program.from_text("def Predict():\n"),
         Program.from_text("def Predict():\n  v2 = 1 / v3\n  v2 = v2 - v2\n"),
     )
-    evaluation = Evaluator(tasks).evaluate([nothing, nan])
+    evaluation = evaluator_of(tasks).evaluate([nothing, nan])
     np.testing.assert_allclose(evaluation.fitness[0], (tasks.valid_labels == 0).mean(axis=1), rtol=1e-6)
     assert (evaluation.fitness[1] == 0).all()
     assert (evaluation.train_steps[1] == 1).all()
