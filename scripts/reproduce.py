@@ -42,6 +42,7 @@ _TRIALS = absl_flags.DEFINE_integer("trials", 1000, "trials of tuning a program'
 _MOST_TRIALS = absl_flags.DEFINE_integer(
     "most_trials", 100_000, "trials of a model's hyper-parameters, where an equal budget would be more", lower_bound=1
 )
+_KINDS = absl_flags.DEFINE_list("kinds", [], "kinds of tasks of the adaptations, all by default")
 _REPEATS = absl_flags.DEFINE_integer("repeats", 100, "experiments, or seeds", lower_bound=1)
 
 
@@ -333,9 +334,13 @@ _ADAPTATIONS = {
 
 def adaptations(settings: Settings, repeats: int, keep: Callable[[dict], None]) -> None:
     """Searches from a hand-written program on tasks of several kinds; program and outcome are tuned alike."""
+    unknown = [name for name in _KINDS.value if name not in _ADAPTATIONS]
+    if unknown:
+        raise ValueError(f"--kinds: unknown kind {unknown[0]!r}, expected some of {', '.join(_ADAPTATIONS)}")
     island = settings.islands[0]
     kept: dict[str, dict[str, list]] = {}
-    for name, kind in _ADAPTATIONS.items():
+    for name in _KINDS.value or _ADAPTATIONS:
+        kind = _ADAPTATIONS[name]
         select_spec, final_spec = f"{kind.tasks},{kind.select}", f"{kind.tasks},{kind.final}"
         select_tasks, final_tasks = make_tasks(select_spec), make_tasks(final_spec)
         evolution = dataclasses.replace(island.search.evolution, initial_population=kind.start)

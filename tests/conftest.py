@@ -22,6 +22,16 @@ jax.config.update("jax_compilation_cache_dir", str(_cache))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
 
 
+# The files that take longest, which come first so that no process is left alone with one.
+_LONGEST = ("reproduce_script", "evolve_script", "survival", "evaluator", "islands", "claims")
+
+
+def pytest_collection_modifyitems(items) -> None:
+    """Puts the longest files first."""
+    names = [f"test_{name}" for name in _LONGEST]
+    items.sort(key=lambda item: names.index(item.path.stem) if item.path.stem in names else len(names))
+
+
 def pytest_sessionfinish(session) -> None:
     """Removes what was compiled, once all processes are done."""
     if not hasattr(session.config, "workerinput"):

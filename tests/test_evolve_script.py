@@ -244,6 +244,26 @@ def test_digits_stand_beside_logistic_regression(tmp_path, cache):
     assert "logistic_regression on the same tasks 0.9" in done.stdout
 
 
+def test_all_classes_at_once(tmp_path, cache):
+    tasks = (
+        "projected_multiclass_classification:features_size=10,num_train_examples=200,num_valid_examples=100,num_tasks=2"
+    )
+    demo = ROOT / "scripts" / "flagfiles" / "digits_demo.flags"
+    evolve(
+        f"--flagfile={demo}",
+        *(f"--{name}_tasks={tasks}" for name in ("search", "select", "final")),
+        "--initial_population=softmax_regression",
+        "--num_islands=1",
+        "--max_individuals=500",
+        f"--output_dir={tmp_path}",
+        cache,
+    )
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert result["final_fitness"] > 0.5
+    assert result["final_baseline_fitness"] > 0.5
+    assert "v2 = " in (tmp_path / "best_program.txt").read_text()
+
+
 WRONG = [
     (["--setup_ops=SCALAR_SUMM"], "unknown op 'SCALAR_SUMM': did you mean SCALAR_SUM"),
     (["--population_size=5", "--tournament_size=10"], "tournament_size=10: expected 1 to population_size=5"),
@@ -273,6 +293,14 @@ WRONG = [
     (["--tensorboard"], "tensorboard needs an output directory"),
     (["--hall_of_fame_size=-1"], "hall_of_fame_size"),
     (["--method=mine"], "method"),
+    (
+        ["--search_tasks=projected_multiclass_classification:features_size=9", "--select_tasks=", "--final_tasks="],
+        "features_size=9: expected at least 10, the classes of digits",
+    ),
+    (
+        ["--search_tasks=projected_multiclass_classification:features_size=16", "--final_tasks=projected_digits"],
+        "'projected_digits' do not: expected tasks whose labels are all vectors, or all numbers",
+    ),
 ]
 
 

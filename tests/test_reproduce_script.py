@@ -12,11 +12,12 @@ import time
 import pytest
 
 ROOT = pathlib.Path(__file__).parent.parent
+NO_PROBES = "--fec_num_train_examples=0"  # for which a second machine is compiled
 
 
-def reproduce(*arguments, code=0):
+def reproduce(*arguments, code=0, timeout=300):
     command = [sys.executable, str(ROOT / "scripts" / "reproduce.py"), *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd="/")
+    done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, cwd="/")
     assert done.returncode == code, done.stdout + done.stderr
     return done
 
@@ -51,6 +52,7 @@ def test_digits_beside_tuned_models(tmp_path):
     few = "features_size=4,num_train_examples=40,num_valid_examples=20,num_tasks=6"
     done = reproduce(
         "digits",
+        NO_PROBES,
         "--repeats=2",
         "--max_individuals=1000",
         "--trials=20",
@@ -88,6 +90,7 @@ def test_learning_rules_from_one_teacher_and_from_many(tmp_path):
     few = "scalar_2layer_nn_regression:features_size=4,num_train_examples=50,num_valid_examples=20"
     done = reproduce(
         "backprop",
+        NO_PROBES,
         "--repeats=1",
         "--max_individuals=2000",
         f"--search_tasks={few},num_tasks=4",
@@ -97,6 +100,26 @@ def test_learning_rules_from_one_teacher_and_from_many(tmp_path):
     kept = json.loads((tmp_path / "backprop.json").read_text())
     assert set(kept) == {"D=1", "D=4", "no_op", "neural_net"}
     assert "| D=1 |" in done.stdout
+
+
+@pytest.mark.slow
+def test_adaptations_of_every_kind(tmp_path):
+    done = reproduce(
+        "adaptations", "--repeats=1", "--trials=5", "--max_train_steps=200000", f"--output_dir={tmp_path}", timeout=900
+    )
+    kept = json.loads((tmp_path / "adaptations.json").read_text())
+    assert set(kept) == {"as usual", "few examples", "fast training", "ten classes"}
+    for scores in kept.values():
+        assert sum(scores["start"]) / len(scores["start"]) > 0.6
+        assert len(scores["evolved"]) == len(scores["programs"]) == 1
+    assert "| ten classes | 10 classes, from a network | softmax_regression |" in done.stdout
+
+
+def test_one_kind_of_adaptation(tmp_path):
+    few = ["--kinds=ten classes", NO_PROBES, "--repeats=1", "--trials=5", "--max_train_steps=50000"]
+    done = reproduce("adaptations", *few, f"--output_dir={tmp_path}")
+    assert "| ten classes | 10 classes, from a network | softmax_regression |" in done.stdout
+    assert "unknown kind 'eleven classes'" in reproduce("adaptations", "--kinds=eleven classes", code=2).stderr
 
 
 def test_an_interrupt_keeps_what_there_is(tmp_path):
