@@ -2,7 +2,7 @@
 
 The hand-written ones are trained one example at a time by gradient descent: linear
 regression and a two-layer neural network as in the C++ release (`generator.cc`), and
-softmax regression for tasks of several classes, which the release does not have.
+affine and softmax regression, which the release does not have.
 """
 
 from __future__ import annotations
@@ -24,6 +24,20 @@ def Learn():
   s3 = s0 - s1
   s3 = s2 * s3
   v2 = s3 * v0
+  v1 = v1 + v2
+"""
+
+AFFINE = """\
+def Setup():
+  s2 = 0.01  # learning rate
+def Predict():
+  s1 = dot(v1, v0)
+  s1 = s1 + s3
+def Learn():
+  s1 = s0 - s1
+  s1 = s2 * s1
+  s3 = s3 + s1
+  v2 = s1 * v0
   v1 = v1 + v2
 """
 
@@ -70,6 +84,7 @@ def Learn():
 HAND_WRITTEN = {
     "no_op": "def Predict():\n",
     "linear": LINEAR,
+    "affine": AFFINE,
     "neural_net": NEURAL_NET,
     "damaged_neural_net": DAMAGED_NEURAL_NET,
     "softmax_regression": SOFTMAX_REGRESSION,

@@ -126,10 +126,13 @@ def figure4(settings: Settings, repeats: int, keep: Callable[[dict], None]) -> N
     try:
         from scipy.stats import binomtest
     except ImportError as error:
-        raise ValueError("figure4_linear needs scipy, from `pip install scipy`") from error
+        raise ValueError("figure4_linear and figure4_affine need scipy, from `pip install scipy`") from error
     island = settings.islands[0]
     tasks = make_tasks(island.search_tasks)
-    reference = az.Program.from_text(HAND_WRITTEN["linear"])
+    name = island.search.evolution.initial_population.removeprefix("random:")
+    if name not in HAND_WRITTEN:
+        raise ValueError(f"initial_population: {name!r}: expected one of {', '.join(HAND_WRITTEN)}, or random: and one")
+    reference = az.Program.from_text(HAND_WRITTEN[name])
     evaluator = make_evaluator(tasks, island.search, settings.random_seed)
     # One percent more error, so that another order of the same operations is as good.
     acceptable = 1 - 1.01 * (1 - float(evaluator.evaluate([reference]).fitness.mean()))
@@ -442,6 +445,19 @@ EXPERIMENTS = {
     ),
     "backprop": Experiment(
         backprop, "learning rules for a two-layer network, from one teacher or many (section 4.1)", "backprop.flags"
+    ),
+    "figure4_affine": Experiment(
+        figure4,
+        "evolution against random search on affine regression (Figure 4)",
+        "figure4_linear.flags",
+        (
+            "--search_tasks=scalar_affine_regression:features_size=8,num_train_examples=1000,num_valid_examples=100,"
+            "num_tasks=3",
+            "--initial_population=random:affine",
+            "--learn_ops=SCALAR_SUM,SCALAR_DIFF,SCALAR_PRODUCT,SCALAR_VECTOR_PRODUCT,VECTOR_SUM",
+            "--predict_size_init=2",
+            "--learn_size_init=5",
+        ),
     ),
     "figure4_linear": Experiment(
         figure4, "evolution against random search on linear regression (Figure 4)", "figure4_linear.flags"

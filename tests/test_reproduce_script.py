@@ -22,9 +22,10 @@ def reproduce(*arguments, code=0, timeout=300):
     return done
 
 
-def test_evolution_against_random_search(tmp_path):
-    done = reproduce("figure4_linear", "--repeats=3", "--max_individuals=2000", f"--output_dir={tmp_path}")
-    kept = json.loads((tmp_path / "figure4_linear.json").read_text())
+@pytest.mark.parametrize("name", ["figure4_linear", "figure4_affine"])
+def test_evolution_against_random_search(tmp_path, name):
+    done = reproduce(name, "--repeats=3", "--max_individuals=2000", f"--output_dir={tmp_path}")
+    kept = json.loads((tmp_path / f"{name}.json").read_text())
     assert kept["experiments"] == 3 and kept["programs"] == 6000
     assert set(kept["successes"]) == {"evolution", "random search"}
     assert "| programs of each | - | 6,000 |" in done.stdout
