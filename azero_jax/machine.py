@@ -410,30 +410,37 @@ def _control_branches(config: MachineConfig):
     def predicted_classes(step):
         return step.memory.vectors[PREDICTION_VECTOR * size : PREDICTION_VECTOR * size + classes]
 
+    # Every value that is stored is of the memory as it is then: of an older one, XLA makes a copy.
+
+    def class_errors(step):
+        return jnp.abs(one_hot(current_label(step))[:classes] - predicted_classes(step))
+
     def reveal_class(step):
         probabilities = lane_forms.softmax(predicted_classes(step))
         rest = jnp.zeros((size - classes, lanes), dtype)
         step = step.stored(jnp.concatenate([probabilities, rest]), PREDICTION_VECTOR * size, "v")
-        errors = jnp.abs(one_hot(current_label(step))[:classes] - predicted_classes(step))
         if config.fingerprint:
-            step = with_example(step, predicted_classes(step), errors)
-        return seen(step, lane_forms.maximum(errors)).write(one_hot(current_label(step)), LABEL_VECTOR * size, kind="v")
+            step = with_example(step, predicted_classes(step), class_errors(step))
+        step = counted(step, lane_forms.maximum(class_errors(step)))
+        return step.write(one_hot(current_label(step)), LABEL_VECTOR * size, kind="v")
 
-    def accumulate_class(step):
-        label = current_label(step)
-        scores = predicted_classes(step)
+    def is_wrong(step):
+        """1 where the class predicted is another one, [1, D]: the first of the largest, and none that is no number."""
+        label, scores = current_label(step), predicted_classes(step)
         row = lax.broadcasted_iota(jnp.int32, scores.shape, 0).astype(dtype)
-        # The first of the largest, and none that is no number.
         own = lane_forms.maximum(jnp.where(row == label, scores, -np.inf))
         beaten = (scores < own) | (scores == own) & (row >= label)
-        error = lane_forms.maximum(1 - beaten.astype(dtype))
+        return lane_forms.maximum(1 - beaten.astype(dtype))
+
+    def accumulate_class(step):
         if config.fingerprint:
-            step = with_example(step, scores, jnp.broadcast_to(error, scores.shape))
-        step = step.stored(row_of(step, layout.LOSS) + error, layout.LOSS)
+            errors = jnp.broadcast_to(is_wrong(step), (classes, lanes))
+            step = with_example(step, predicted_classes(step), errors)
+        step = step.stored(row_of(step, layout.LOSS) + is_wrong(step), layout.LOSS)
         step, jump = shown(step, 1)
         return step.write(next_position(step), layout.POSITION, jump)
 
-    def seen(step, error):
+    def counted(step, error):
         """Counts an example of tasks that have not failed, and fails those with a large error."""
         steps = row_of(step, layout.STEPS)
         alive = steps >= 0
@@ -442,29 +449,35 @@ def _control_branches(config: MachineConfig):
         new_steps = jnp.where(alive & ~(error <= config.max_abs_error), -seen, seen)
         return step.stored(new_steps, layout.STEPS)
 
+    def shown_error(step):
+        return jnp.abs(row_of(step, layout.LABEL) - row_of(step, layout.PREDICTION))
+
     def reveal(step):
         if accuracy:
             step = step.stored(sigmoid(row_of(step, layout.PREDICTION)), layout.PREDICTION)
         step = step.stored(current_label(step), layout.LABEL)
-        error = jnp.abs(row_of(step, layout.LABEL) - row_of(step, layout.PREDICTION))
         if config.fingerprint:
-            step = with_example(step, row_of(step, layout.PREDICTION), error)
-        return seen(step, error).go()
+            step = with_example(step, row_of(step, layout.PREDICTION), shown_error(step))
+        return counted(step, shown_error(step)).go()
 
     def next_example(step):
         step, jump = shown(step, 1)
         return step.write(next_position(step), layout.POSITION, jump)
 
+    def hidden_error(step):
+        label, prediction = current_label(step), row_of(step, layout.PREDICTION)
+        if accuracy:
+            return ((sigmoid(prediction) > 0.5) != (label > 0.5)).astype(dtype)
+        return jnp.abs(label - prediction)
+
     def accumulate(step):
         step, jump = shown(step, 1)
-        label = current_label(step)
-        prediction = row_of(step, layout.PREDICTION)
-        steps = row_of(step, layout.STEPS)
+        if config.fingerprint:
+            step = with_example(step, row_of(step, layout.PREDICTION), hidden_error(step))
+        error, steps = hidden_error(step), row_of(step, layout.STEPS)
         if accuracy:
-            error = ((sigmoid(prediction) > 0.5) != (label > 0.5)).astype(dtype)
             rows = [row_of(step, layout.LOSS) + error, steps]
         else:
-            error = jnp.abs(label - prediction)
             failed = (steps >= 0) & ~(error <= config.max_abs_error)
             rows = [row_of(step, layout.LOSS) + error * error, jnp.where(failed, -steps, steps)]
         first = lax.broadcasted_iota(jnp.int32, (2, lanes), 0) == 0

@@ -66,6 +66,13 @@ def test_vmap_agrees_with_switch_random_ops_included():
     assert abs(len(set(groups[0])) - len(set(groups[1]))) <= 0.05 * len(set(groups[0]))
 
 
+def test_fingerprints_tell_programs_apart_that_differ_in_validation_only():
+    rates = [Program.from_text(LINEAR.replace("0.01", rate)) for rate in ("0.01", "0.02", "0.010")]
+    # After one training example all have made the same error.
+    fingerprints, _ = Evaluator(regression_tasks(), memory=MEMORY).probe(Population.from_programs(rates), 1, 3)
+    assert fingerprints[0] == fingerprints[2] != fingerprints[1]
+
+
 def test_more_tasks_than_lanes():
     tasks = regression_tasks(num_tasks=37)
     fitness = Evaluator(tasks).evaluate([Program.from_text(LINEAR), NOTHING]).fitness
