@@ -35,7 +35,7 @@ from azero_jax.liveness import (
 )
 from azero_jax.packed import NUM_PROGRAMS, Line, Reader, at
 from azero_jax.program import MemorySize
-from azero_jax.superinstructions import opcodes
+from azero_jax.superinstructions import first_pair, opcodes
 
 _CONTROL_STEPS = 10
 
@@ -51,13 +51,14 @@ def most_instructions(lengths: np.ndarray, memory: MemorySize) -> int:
     return int(lines.max(initial=0)) + sum(memory) + _CONTROL_STEPS
 
 
-def assemble(reader: Reader, code: Array, layout: Layout, seed: Array) -> Array:
+def assemble(reader: Reader, code: Array, layout: Layout, num_ops: int, seed: Array) -> Array:
     """Emits the code of all programs of a batch, and a halt behind it.
 
     Args:
       reader: of the batch.
       code: uint32, where it goes: WORD_SIZE numbers for each instruction, from the start.
       layout: where registers and results live in the machine's memory.
+      num_ops: ops that the machine knows, which may be fewer than there are by now.
       seed: uint32 scalar, of the random ops.
 
     Returns:
@@ -68,8 +69,7 @@ def assemble(reader: Reader, code: Array, layout: Layout, seed: Array) -> Array:
     rows = jnp.asarray(np.concatenate([layout.rows(kind) for kind in ops.KINDS] + [[0]]).astype(np.uint32))
     zeroing = np.repeat([Control.ZERO_SCALAR, Control.ZERO_VECTOR, Control.ZERO_MATRIX], layout.memory)
     zero_steps = jnp.asarray(zeroing.astype(np.uint32))
-    special = opcodes(reader.table.shape[0])
-    in_place, pairs = (jnp.asarray(codes.ravel()) for codes in special)
+    in_place, pairs = (jnp.asarray(codes.ravel()) for codes in opcodes(num_ops))
 
     def emit(code, place, *fields):
         words = [jnp.asarray(field, jnp.uint32) for field in fields]
@@ -81,17 +81,17 @@ def assemble(reader: Reader, code: Array, layout: Layout, seed: Array) -> Array:
         number = at(scratch.order, index)
         second = reader.line(number)
         marks = at(scratch.live, number).astype(jnp.uint32)
-        fields = at(pairs, line.op * np.uint32(reader.table.shape[0]) + second.op)
+        fields = at(pairs, line.op * np.uint32(num_ops) + second.op)
         found = jnp.uint32(0)
         for place, (read, other, dies) in enumerate(
             ((second.in1, second.in2, IN1_DIES), (second.in2, second.in1, IN2_DIES))
         ):
             fits = (read == line.out) & (other != line.out) & (marks & np.uint32(dies) != 0)
             for rewrites in (False, True):
-                opcode = fields >> np.uint32(8 * (place + 2 * rewrites)) & np.uint32(0xFF)
+                index = fields >> np.uint32(8 * (place + 2 * rewrites)) & np.uint32(0xFF)
                 usable = fits & (other == second.out) if rewrites else fits
-                found = jnp.where(usable & (opcode != 0), opcode, found)
-        return found
+                found = jnp.where(usable & (index != 0), index, found)
+        return jnp.where(found != 0, found + np.uint32(first_pair(num_ops) - 1), np.uint32(0))
 
     def visit(program, carry):
         code, scratch, start = carry
@@ -137,13 +137,16 @@ def assemble(reader: Reader, code: Array, layout: Layout, seed: Array) -> Array:
             function = past(setup_end) + jnp.where(again, np.uint32(0), past(predict_end))
             first = jnp.where(function == SETUP, np.uint32(0), jnp.where(function == PREDICT, setup_end, predict_end))
             line = reader.line(at(order, index))
+            is_last = index + one == at(liveness.ends, function)
             opcode = np.uint32(FIRST_OP) + line.op
-            special = jnp.where(line.in1 == line.out, at(in_place, line.op), np.uint32(0))
-            end = at(liveness.ends, function)
-            paired = pair(liveness.scratch, line, index + one)
-            for code_of_both in (special, jnp.where(index + one == end, np.uint32(0), paired)):
-                opcode = jnp.where(code_of_both != 0, code_of_both, opcode)
-            return emit(code, place, opcode, *_operands(reader, order, function, first, index, rows, layout, seed))
+            for special in (
+                jnp.where(line.in1 == line.out, at(in_place, line.op), np.uint32(0)),
+                jnp.where(is_last, np.uint32(0), pair(liveness.scratch, line, index + one)),
+            ):
+                opcode = jnp.where(special != 0, special, opcode)
+            return emit(
+                code, place, opcode, *_operands(reader, order, line, function, first, index, rows, layout, seed)
+            )
 
         code = lax.fori_loop(jnp.uint32(0), learn_end + num_predict, line, code)
         epoch = accumulate + one
@@ -172,11 +175,18 @@ def assemble(reader: Reader, code: Array, layout: Layout, seed: Array) -> Array:
 
 
 def _operands(
-    reader: Reader, order: Array, function: Array, first: Array, index: Array, rows: Array, layout: Layout, seed: Array
+    reader: Reader,
+    order: Array,
+    line: Line,
+    function: Array,
+    first: Array,
+    index: Array,
+    rows: Array,
+    layout: Layout,
+    seed: Array,
 ) -> tuple[Array, ...]:
     """The words behind the opcode of the live line at an index of `order`; those of its function begin at `first`."""
     number = at(order, index)
-    line = reader.line(number)
     constants = [reader.constant(number, index) for index in range(ops.MAX_CONSTANTS)]
     # v[x] = y and m[x, y] = z: indices become the row to write.
     row, column = (element_index(_number(constant), layout.features_size) for constant in constants[:2])

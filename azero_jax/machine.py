@@ -134,7 +134,8 @@ def build(config: MachineConfig) -> Callable[..., jax.Array]:
         code = lax.optimization_barrier(jnp.zeros(layout.size, jnp.uint32))
         extra = words[packed.size : packed.size + layout.positions + layout.lanes]
         code = lax.dynamic_update_slice(code, extra, (np.uint32(layout.first_position),))
-        return run_code(assemble(reader, code, config.layout, at(words, words.shape[0] - 1)), examples)
+        seed = at(words, words.shape[0] - 1)
+        return run_code(assemble(reader, code, config.layout, len(config.op_table), seed), examples)
 
     return run
 

@@ -70,13 +70,13 @@ def first_pair(num_ops: int) -> int:
 
 
 class Opcodes(NamedTuple):
-    """The opcodes by op, 0 where there is none.
+    """Opcodes, or what they follow from, by op; 0 where there is none.
 
     Attributes:
-      in_place: uint32 [ops].
-      pairs: uint32 [ops, ops]; four for two ops, of 8 bits each: the lowest where the
-        first operand of the second op is the first op's result, then where its second
-        one is, then both again in place.
+      in_place: uint32 [ops], opcodes.
+      pairs: uint32 [ops, ops]; for two ops four places in PAIRS, counted from 1, of 8 bits
+        each: the lowest where the first operand of the second op is the first op's result,
+        then where its second one is, then both again in place.
     """
 
     in_place: np.ndarray
@@ -90,6 +90,6 @@ def opcodes(num_ops: int) -> Opcodes:
         codes.in_place[ops.op_named(name).id] = first_in_place(num_ops) + index
     for index, pair in enumerate(PAIRS):
         for place in (0, 1) if pair.commutes else (pair.place,):
-            field = np.uint32(first_pair(num_ops) + index) << np.uint32(8 * (place + 2 * pair.in_place))
+            field = np.uint32(index + 1) << np.uint32(8 * (place + 2 * pair.in_place))
             codes.pairs[ops.op_named(pair.first).id, ops.op_named(pair.second).id] |= field
     return codes

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pathlib
 import shutil
 import tempfile
 
@@ -15,10 +14,13 @@ azero_jax.set_xla_flags()
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 # Most of the time goes into compiling machines, the same ones in several processes. They share
-# what they compile in one run of the tests, and nothing of an earlier run.
-_run = os.environ.get("PYTEST_XDIST_TESTRUNUID", f"pid{os.getpid()}")
-_cache = pathlib.Path(tempfile.gettempdir()) / f"azero_jax_tests_{_run}"
-jax.config.update("jax_compilation_cache_dir", str(_cache))
+# what they compile in one run of the tests, and nothing of an earlier run: the process that
+# starts the others makes the directory, and removes it.
+_CACHE = "AZERO_JAX_TEST_CACHE"
+_owner = _CACHE not in os.environ
+if _owner:
+    os.environ[_CACHE] = tempfile.mkdtemp(prefix="azero_jax_tests_")
+jax.config.update("jax_compilation_cache_dir", os.environ[_CACHE])
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
 
 
@@ -32,7 +34,7 @@ def pytest_collection_modifyitems(items) -> None:
     items.sort(key=lambda item: names.index(item.path.stem) if item.path.stem in names else len(names))
 
 
-def pytest_sessionfinish(session) -> None:
-    """Removes what was compiled, once all processes are done."""
-    if not hasattr(session.config, "workerinput"):
-        shutil.rmtree(_cache, ignore_errors=True)
+def pytest_sessionfinish() -> None:
+    """Removes what was compiled."""
+    if _owner:
+        shutil.rmtree(os.environ[_CACHE], ignore_errors=True)

@@ -66,7 +66,8 @@ def assembler():
 
     def code_of(words):
         reader = Reader(LAYOUT, words, jnp.asarray(table))
-        return assemble(reader, jnp.zeros(100 * WORD_SIZE, jnp.uint32), Layout(MEMORY, FEATURES_SIZE), jnp.uint32(0))
+        code = jnp.zeros(100 * WORD_SIZE, jnp.uint32)
+        return assemble(reader, code, Layout(MEMORY, FEATURES_SIZE), len(ops.table()), jnp.uint32(0))
 
     return jax.jit(code_of)
 
