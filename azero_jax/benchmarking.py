@@ -31,7 +31,8 @@ from azero_jax.instructions import (
     Words,
 )
 from azero_jax.liveness import find_live
-from azero_jax.machine import MachineConfig, build_interpreter
+from azero_jax.machine import build_interpreter
+from azero_jax.machine_step import MachineConfig
 from azero_jax.mutation import SearchSpace
 from azero_jax.packed import PackedLayout
 from azero_jax.program import MemorySize, Population, Program

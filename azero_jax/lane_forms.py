@@ -20,27 +20,23 @@ from azero_jax import ops
 MAX_TREE_TERMS = 32
 
 
-def tree_sum(terms: list[jax.Array]) -> jax.Array:
-    """Sum of equally shaped arrays by halving, so that additions do not wait for each other."""
+def tree(combine: Callable[..., jax.Array], terms: list[jax.Array]) -> jax.Array:
+    """Combines equally shaped arrays by halving, so that one operation does not wait for the one before."""
     while len(terms) > 1:
-        paired = [a + b for a, b in zip(terms[::2], terms[1::2])]
+        paired = [combine(a, b) for a, b in zip(terms[::2], terms[1::2])]
         terms = paired + terms[len(paired) * 2 :]
     return terms[0]
 
 
 def maximum(x: jax.Array) -> jax.Array:
     """The largest of the rows of [rows, D], [1, D]; NaN where any is."""
-    terms = [x[i : i + 1] for i in range(x.shape[0])]
-    while len(terms) > 1:
-        paired = [jnp.maximum(a, b) for a, b in zip(terms[::2], terms[1::2])]
-        terms = paired + terms[len(paired) * 2 :]
-    return terms[0]
+    return tree(jnp.maximum, jnp.split(x, x.shape[0]))
 
 
 def softmax(x: jax.Array) -> jax.Array:
-    """Of the rows of [rows, D]."""
+    """As `jax.nn.softmax` over the rows of [rows, D], without its reductions."""
     exponentials = jnp.exp(x - maximum(x))
-    return exponentials / tree_sum([exponentials[i : i + 1] for i in range(x.shape[0])])
+    return exponentials / tree(jnp.add, jnp.split(exponentials, x.shape[0]))
 
 
 def sum_axis(x: jax.Array, axis: int) -> jax.Array:
@@ -48,7 +44,7 @@ def sum_axis(x: jax.Array, axis: int) -> jax.Array:
     size = x.shape[axis]
     if size > MAX_TREE_TERMS:
         return jnp.sum(x, axis=axis)
-    return tree_sum([jax.lax.index_in_dim(x, i, axis, keepdims=False) for i in range(size)])
+    return tree(jnp.add, [jax.lax.index_in_dim(x, i, axis, keepdims=False) for i in range(size)])
 
 
 def _dot(a, b):
@@ -57,7 +53,7 @@ def _dot(a, b):
 
 def combined(vectors: list[jax.Array], factors: jax.Array) -> jax.Array:
     """The sum of vectors, [F, D] each, times the elements of another, [F, D]."""
-    return tree_sum([vector * factors[j][None] for j, vector in enumerate(vectors)])
+    return tree(jnp.add, [vector * factors[j][None] for j, vector in enumerate(vectors)])
 
 
 def _matrix_vector(m, v):
@@ -69,7 +65,7 @@ def _matrix_vector(m, v):
 def _matrix_matrix(a, b):
     if a.shape[1] > MAX_TREE_TERMS:
         return jnp.einsum("ikd,kjd->ijd", a, b)
-    return tree_sum([a[:, k, None] * b[None, k] for k in range(a.shape[1])])
+    return tree(jnp.add, [a[:, k, None] * b[None, k] for k in range(a.shape[1])])
 
 
 def _sum_all(m):

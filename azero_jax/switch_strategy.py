@@ -17,7 +17,8 @@ from azero_jax import draws, ops
 from azero_jax.assembler import most_instructions
 from azero_jax.execution import available_memory, precision, run_jobs
 from azero_jax.instructions import EXAMPLE_HEADER, RESULT_ROWS, Layout, Words
-from azero_jax.machine import MachineConfig, build
+from azero_jax.machine import build
+from azero_jax.machine_step import MachineConfig
 from azero_jax.packed import PackedLayout, pack, power_of_two
 from azero_jax.program import MemorySize, Population
 from azero_jax.tasks import Tasks

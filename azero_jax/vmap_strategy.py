@@ -210,8 +210,7 @@ class VmapStrategy:
 
         def normalised(prediction):
             if tasks.vector_labels:
-                exponentials = jnp.exp(prediction - jnp.max(prediction))
-                return exponentials / jnp.sum(exponentials)
+                return jax.nn.softmax(prediction)
             return 1 / (1 + jnp.exp(-prediction)) if tasks.loss == "accuracy" else prediction
 
         def with_prediction(memory: _Memory, prediction) -> _Memory:

@@ -36,6 +36,8 @@ ORDER = (
     "superinstructions",
     "assembler",
     "fingerprints",
+    "machine_step",
+    "control_steps",
     "machine",
     "switch_strategy",
     "vmap_strategy",
