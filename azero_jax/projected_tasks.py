@@ -14,7 +14,7 @@ import json
 import os
 import pathlib
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -66,24 +66,24 @@ def class_pairs(num_classes: int, group: str, held_out: Sequence[tuple[int, int]
     return pairs
 
 
-def projected_binary_task(
+def projected_examples(
     dataset: Dataset,
-    pair: tuple[int, int],
+    classes: Sequence[int],
     *,
     features_size: int,
     num_train_examples: int,
     num_valid_examples: int,
     seed: int,
     test: bool,
-) -> tuple[np.ndarray, ...]:
-    """One task: class pair[1] is positive.
+) -> list[np.ndarray]:
+    """Examples of some classes for one task.
 
-    Examples of the pair fall into disjoint parts for training, validation and test, the
+    Examples of the classes fall into disjoint parts for training, validation and test, the
     same for every seed; each seed projects anew and picks examples of the parts.
 
     Args:
       dataset: with classes.
-      pair: the two classes.
+      classes: their numbers, which are also the labels.
       features_size: F, the dimension to project to; 0 keeps the dataset's.
       num_train_examples, num_valid_examples: examples of the task.
       seed: of projection and choice.
@@ -95,30 +95,6 @@ def projected_binary_task(
     Raises:
       ValueError: a part has fewer examples than asked for.
     """
-    train_features, train_classes, valid_features, valid_classes = _projected(
-        dataset,
-        pair,
-        features_size=features_size,
-        num_train_examples=num_train_examples,
-        num_valid_examples=num_valid_examples,
-        seed=seed,
-        test=test,
-    )
-    labels = [(classes == pair[1]).astype(np.float64) for classes in (train_classes, valid_classes)]
-    return train_features, labels[0], valid_features, labels[1]
-
-
-def _projected(
-    dataset: Dataset,
-    classes: Sequence[int],
-    *,
-    features_size: int,
-    num_train_examples: int,
-    num_valid_examples: int,
-    seed: int,
-    test: bool,
-) -> tuple[np.ndarray, ...]:
-    """Examples of some classes, as of `projected_binary_task`, with the numbers of their classes as labels."""
     train_share, valid_share = _SHARES if dataset.test is None else _SHARES_WITH_TEST
     chosen = np.flatnonzero(np.isin(dataset.train.labels, classes))
     chosen = np.random.default_rng((2020, *classes)).permutation(chosen)
@@ -146,7 +122,7 @@ def _projected(
     mean = train_features.mean(axis=0)
     deviation = train_features.std(axis=0)
     deviation[deviation == 0] = 1  # a pixel that never changes stays at zero
-    return (train_features - mean) / deviation, train_labels, (valid_features - mean) / deviation, valid_labels
+    return [(train_features - mean) / deviation, train_labels, (valid_features - mean) / deviation, valid_labels]
 
 
 def projected_binary_tasks(
@@ -161,7 +137,7 @@ def projected_binary_tasks(
     cache_dir: str,
     **settings: int,
 ) -> Tasks:
-    """Tasks for seeds, over the pairs of classes in turn.
+    """Tasks for seeds, over the pairs of classes in turn; the second class of a pair is positive.
 
     Args:
       name, path: of the dataset, as of `datasets.load`.
@@ -170,64 +146,71 @@ def projected_binary_tasks(
       seeds: one for each task.
       num_train_epochs: passes over the training examples.
       cache_dir: where projections of files are kept; empty for nowhere.
-      settings: as of `projected_binary_task`.
+      settings: as of `projected_examples`.
 
     Raises:
-      ValueError: see `datasets.load`, `class_pairs` and `projected_binary_task`.
+      ValueError: see `datasets.load`, `class_pairs` and `projected_examples`.
       OSError: a file cannot be read.
     """
-    files = datasets.files(name, path)
-    kept = None
-    if files and cache_dir:
-        asked = [name, group, pair, [list(some) for some in held_out], list(seeds), sorted(settings.items())]
-        kept = pathlib.Path(cache_dir) / f"{_digest(files, asked)}.npz"
-        if kept.is_file():
-            with np.load(kept) as arrays:
-                return _tasks([arrays[array] for array in ARRAYS], num_train_epochs)
-    dataset = datasets.load(name, path)
-    if not dataset.num_classes:
-        raise ValueError(f"dataset {name}: its labels are numbers: expected classes")
-    pairs = class_pairs(dataset.num_classes, group, held_out) if pair is None else [pair]
-    for number in pair or ():
-        if not 0 <= number < dataset.num_classes:
-            raise ValueError(f"class {number}: expected 0 to {dataset.num_classes - 1}")
-    tasks = [
-        projected_binary_task(dataset, pairs[i % len(pairs)], seed=seed, **settings)  # type: ignore[arg-type]
-        for i, seed in enumerate(seeds)
-    ]
-    arrays = [np.stack(parts) for parts in zip(*tasks)]
-    if kept is not None:
-        _keep(kept, arrays)
-    return _tasks(arrays, num_train_epochs)
+
+    def make(dataset: Dataset) -> list[list[np.ndarray]]:
+        pairs = class_pairs(dataset.num_classes, group, held_out) if pair is None else [pair]
+        for number in pair or ():
+            if not 0 <= number < dataset.num_classes:
+                raise ValueError(f"class {number}: expected 0 to {dataset.num_classes - 1}")
+        made = []
+        for i, seed in enumerate(seeds):
+            two = pairs[i % len(pairs)]
+            parts = projected_examples(dataset, two, seed=seed, **settings)  # type: ignore[arg-type]
+            made.append([part if part.ndim == 2 else (part == two[1]).astype(np.float64) for part in parts])
+        return made
+
+    asked = [name, group, pair, [list(some) for some in held_out], list(seeds), sorted(settings.items())]
+    arrays = _kept_or_made(name, path, cache_dir, asked, make)
+    return Tasks(arrays[0], arrays[1], arrays[2], arrays[3], "accuracy", num_train_epochs)
 
 
 def projected_multiclass_tasks(
-    name: str, path: str, *, seeds: Sequence[int], num_train_epochs: int, **settings: int
+    name: str, path: str, *, seeds: Sequence[int], num_train_epochs: int, cache_dir: str, **settings: int
 ) -> Tasks:
     """Tasks of all classes of a dataset, one for each seed; arguments as of `projected_binary_tasks`.
 
     Raises:
-      ValueError: see `datasets.load`; fewer examples than asked for; or more classes than
-        features.
+      ValueError: see `datasets.load` and `projected_examples`; more classes than features.
       OSError: a file cannot be read.
     """
-    dataset = datasets.load(name, path)
-    if not dataset.num_classes:
-        raise ValueError(f"dataset {name}: its labels are numbers: expected classes")
-    features_size = settings["features_size"] or dataset.train.features.shape[1]
-    if features_size < dataset.num_classes:
-        raise ValueError(
-            f"features_size={features_size}: expected at least {dataset.num_classes}, the classes of {name}, "
-            "since a vector holds as many numbers"
-        )
-    classes = range(dataset.num_classes)
-    parts = [_projected(dataset, classes, seed=seed, **settings) for seed in seeds]  # type: ignore[arg-type]
-    arrays = [np.stack(some) for some in zip(*parts)]
+
+    def make(dataset: Dataset) -> list[list[np.ndarray]]:
+        features_size = settings["features_size"] or dataset.train.features.shape[1]
+        if features_size < dataset.num_classes:
+            raise ValueError(
+                f"features_size={features_size}: expected at least {dataset.num_classes}, the classes of {name}, "
+                "since a vector holds as many numbers"
+            )
+        classes = range(dataset.num_classes)
+        return [projected_examples(dataset, classes, seed=seed, **settings) for seed in seeds]  # type: ignore[arg-type]
+
+    asked = [name, "all classes", list(seeds), sorted(settings.items())]
+    arrays = _kept_or_made(name, path, cache_dir, asked, make)
     return Tasks(arrays[0], arrays[1], arrays[2], arrays[3], "multiclass_accuracy", num_train_epochs)
 
 
-def _tasks(arrays: Sequence[np.ndarray], num_train_epochs: int) -> Tasks:
-    return Tasks(arrays[0], arrays[1], arrays[2], arrays[3], "accuracy", num_train_epochs)
+def _kept_or_made(
+    name: str, path: str, cache_dir: str, asked: object, make: Callable[[Dataset], list[list[np.ndarray]]]
+) -> list[np.ndarray]:
+    """The arrays of `tasks.ARRAYS` for what was asked: those on disk, if the data is in files, or new ones."""
+    files = datasets.files(name, path)
+    kept = pathlib.Path(cache_dir) / f"{_digest(files, asked)}.npz" if files and cache_dir else None
+    if kept is not None and kept.is_file():
+        with np.load(kept) as arrays:
+            return [arrays[array] for array in ARRAYS]
+    dataset = datasets.load(name, path)
+    if not dataset.num_classes:
+        raise ValueError(f"dataset {name}: its labels are numbers: expected classes")
+    made = [np.stack(parts) for parts in zip(*make(dataset))]
+    if kept is not None:
+        _keep(kept, made)
+    return made
 
 
 def _digest(files: Sequence[pathlib.Path], asked: object) -> str:

@@ -109,6 +109,10 @@ def scalar_2layer_nn_regression(settings: TaskSettings) -> Tasks:
     return _regression(settings, draw)
 
 
+def _projections_dir(cache_dir: str) -> str:
+    return cache_dir or os.path.join(user_cache_dir(), "projections")
+
+
 def projected_binary_classification(
     settings: TaskSettings,
     *,
@@ -151,7 +155,7 @@ def projected_binary_classification(
         held_out=held_out,
         seeds=[param_seed for _, param_seed in settings.seeds()],
         num_train_epochs=settings.num_train_epochs,
-        cache_dir=cache_dir or os.path.join(user_cache_dir(), "projections"),
+        cache_dir=_projections_dir(cache_dir),
         features_size=settings.features_size,
         num_train_examples=settings.num_train_examples,
         num_valid_examples=settings.num_valid_examples,
@@ -160,7 +164,7 @@ def projected_binary_classification(
 
 
 def projected_multiclass_classification(
-    settings: TaskSettings, *, dataset: str = "digits", path: str = "", test: bool = False
+    settings: TaskSettings, *, dataset: str = "digits", path: str = "", test: bool = False, cache_dir: str = ""
 ) -> Tasks:
     """Tasks of all classes of a dataset: programs see labels as vectors, v1, and predict vectors, v2.
 
@@ -169,12 +173,14 @@ def projected_multiclass_classification(
         param seeds choose projections.
       dataset, path: as of `datasets.load`.
       test: whether validation examples come from the test part of the data.
+      cache_dir: as of `projected_binary_classification`.
     """
     return projected_tasks.projected_multiclass_tasks(
         dataset,
         path,
         seeds=[param_seed for _, param_seed in settings.seeds()],
         num_train_epochs=settings.num_train_epochs,
+        cache_dir=_projections_dir(cache_dir),
         features_size=settings.features_size,
         num_train_examples=settings.num_train_examples,
         num_valid_examples=settings.num_valid_examples,

@@ -283,6 +283,22 @@ def test_cifar10_from_its_files_to_tasks(tmp_path):
     assert full.features_size == 3072
 
 
+def test_all_classes_of_cifar10_are_kept_too(tmp_path):
+    write_cifar10(tmp_path / "data", binary=True, count=100)
+    spec = (
+        f"projected_multiclass_classification:dataset=cifar10,path={tmp_path}/data,features_size=16,num_tasks=2,"
+        f"num_train_examples=60,num_valid_examples=15,cache_dir={tmp_path}/cache"
+    )
+    first = make_tasks(spec)
+    assert first.num_classes == 10 and first.loss == "multiclass_accuracy"
+    (kept,) = (tmp_path / "cache").iterdir()
+    stamp = kept.stat().st_mtime_ns
+    np.testing.assert_array_equal(make_tasks(spec).train_features, first.train_features)
+    assert kept.stat().st_mtime_ns == stamp
+    with pytest.raises(ValueError, match="dataset diabetes: its labels are numbers"):
+        make_tasks("projected_multiclass_classification:dataset=diabetes,features_size=16")
+
+
 def _make(spec):
     return make_tasks(spec).train_features
 
