@@ -24,6 +24,8 @@ _FLAGS = {
     "xla_cpu_copy_insertion_use_region_analysis": "true",
     # Reductions stay in the loop instead of becoming library calls that end it.
     "xla_cpu_experimental_ynn_fusion_type": "",
+    # 16 tasks in float32 are one register where the CPU has AVX-512; elsewhere this changes nothing.
+    "xla_cpu_prefer_vector_width": "512",
 }
 _EXTRA = "xla_backend_extra_options"
 
