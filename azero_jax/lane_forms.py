@@ -103,6 +103,21 @@ _FORMS: dict[str, Callable[..., jax.Array]] = {
 }
 
 
+# Ops that make each element of a matrix of the same elements of matrices, and of a scalar.
+ELEMENTWISE_MATRIX_OPS = (
+    "MATRIX_HEAVISIDE",
+    "SCALAR_MATRIX_PRODUCT",
+    "MATRIX_RECIPROCAL",
+    "MATRIX_ABS",
+    "MATRIX_SUM",
+    "MATRIX_DIFF",
+    "MATRIX_PRODUCT",
+    "MATRIX_DIVISION",
+    "MATRIX_MIN",
+    "MATRIX_MAX",
+)
+
+
 def apply(op: ops.Op, inputs: list[jax.Array], features_size: int) -> jax.Array:
     """Applies an op to the values of all lanes.
 

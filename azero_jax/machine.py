@@ -101,6 +101,53 @@ def _result(config: MachineConfig, op: ops.Op, step: Step, places: tuple[int, ..
     return lane_forms.apply(op, inputs, size)
 
 
+def _pieces_of_matrix(size: int) -> list[tuple[int, int]]:
+    """First row and number of rows in memory of what a matrix is written in: 64 rows at a time, or a sixteenth."""
+    each = min(size, max(64 // size, -(-size // 16)))
+    return [(first * size, min(each, size - first) * size) for first in range(0, size, each)]
+
+
+def _elementwise_on_matrices(config: MachineConfig, op: ops.Op, places: tuple[int, ...]):
+    """A branch that works in pieces: what XLA copies of the operands then stays in the level-1 cache."""
+
+    def branch(step: Step) -> State:
+        for first, rows in _pieces_of_matrix(config.layout.features_size):
+            parts = {"s": (np.uint32(0), 1), "m": (np.uint32(first), rows)}
+            inputs = [
+                step.memory.read(kind, step.word[place] + parts[kind][0], parts[kind][1])
+                for place, kind in zip(places, op.inputs)
+            ]
+            step = step.stored(lane_forms.apply_elementwise(op, inputs), kind="m", behind=first)
+        return step.go()
+
+    return branch
+
+
+def _outer_by_rows(config: MachineConfig) -> bool:
+    """Whether outer products are written row by row: XLA's one loop finds out for each element where it belongs."""
+    return 8 <= config.layout.features_size <= lane_forms.MAX_TREE_TERMS
+
+
+def _write_outer(config: MachineConfig, first: Step, last: Step, op: ops.Op | None = None) -> State:
+    """Writes an outer product, or what an op makes of it and the matrix that stands there.
+
+    Args:
+      config: of the machine.
+      first: the instruction that multiplies.
+      last: the one that writes, the same or the next.
+      op: elementwise; its first operand is its output.
+    """
+    size = config.layout.features_size
+    for row in range(size):
+        element = last.memory.read("v", first.word[OPERAND_A] + np.uint32(row), 1)
+        value = element * last.memory.read("v", first.word[OPERAND_B], size)
+        if op is not None:
+            before = last.memory.read("m", last.word[OUTPUT] + np.uint32(row * size), size)
+            value = lane_forms.apply_elementwise(op, [before, first.rounded(value)])
+        last = last.stored(value, kind="m", behind=row * size)
+    return last.go()
+
+
 def _known(config: MachineConfig, op: ops.Op) -> bool:
     """Whether programs of this memory can hold an op."""
     return all(config.layout.memory.of(kind) for kind in op.inputs + op.output)
@@ -113,6 +160,8 @@ def _pair_branch(config: MachineConfig, pair: Pair):
 
     def branch(first: Step) -> State:
         second = first.second
+        if pair.in_place and pair.first == "VECTOR_OUTER_PRODUCT" and _outer_by_rows(config):
+            return _write_outer(config, first, second, second_op)
         result = first.rounded(_result(config, first_op, first))
         if pair.in_place:
             # In the shape of memory: with a change of shape in between, XLA would copy the operand.
@@ -138,12 +187,17 @@ def _op_branch(config: MachineConfig, op: ops.Op, in_place: bool = False):
     layout, lanes = config.layout, config.lanes
     if not op.output or not _known(config, op):
         return nothing
+    places = (OUTPUT if in_place else OPERAND_A, OPERAND_B)
+    if op.name in lane_forms.ELEMENTWISE_MATRIX_OPS:
+        return _elementwise_on_matrices(config, op, places)
+    if op.name == "VECTOR_OUTER_PRODUCT" and _outer_by_rows(config):
+        return lambda step: _write_outer(config, step, step)
 
     def branch(step: Step) -> State:
         word = step.word
         rows = layout.size(op.output)
         if op.function is not None:
-            value = _result(config, op, step, (OUTPUT if in_place else OPERAND_A, OPERAND_B))
+            value = _result(config, op, step, places)
         else:
             constants = _constants(word, config.dtype)
             if op.draws is None:

@@ -123,10 +123,10 @@ class Step(NamedTuple):
         """uint32 scalar, the position in the schedule."""
         return bits_of(self.memory.scalars_and_matrices[Layout.POSITION, 0]).astype(jnp.uint32)
 
-    def stored(self, value, row=None, kind="s") -> Step:
-        """With rows of memory replaced, by default where the instruction says."""
+    def stored(self, value, row=None, kind="s", behind=0) -> Step:
+        """With rows of memory replaced, by default where the instruction says, or so many rows behind it."""
         row = self.word[OUTPUT] if row is None else np.uint32(row)
-        return self._replace(memory=self.memory.stored(kind, row, value))
+        return self._replace(memory=self.memory.stored(kind, row + np.uint32(behind), value))
 
     def go(self, jump=None) -> State:
         """The state at the next instruction, or beyond it."""

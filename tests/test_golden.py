@@ -13,6 +13,7 @@ import reference_interpreter
 from generated import classification_tasks, random_population, regression_tasks
 
 from azero_jax import Evaluator, MemorySize, Program, Tasks, ops
+from azero_jax.program import Instruction
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
 NAMES = ("regression_f4", "regression_f16", "classification_f8")
@@ -105,3 +106,24 @@ def test_several_epochs_agree_with_the_interpreter():
         )
         assert evaluation.fitness[index, 0] == pytest.approx(fitness, abs=1e-6), program
         assert evaluation.train_steps[index, 0] == steps, program
+
+
+def test_ops_that_write_matrices_in_pieces_agree_with_the_interpreter():
+    """Also where they write to what they read; 10 features make pieces of different sizes."""
+    memory = MemorySize(4, 4, 4)
+    tasks = regression_tasks(num_tasks=1, features_size=10, num_train=3, num_valid=4)
+    programs = [
+        Program.from_text(
+            "def Predict():\n  s2 = 0.7\n  v3 = bcast(s2)\n  v1 = v3 + v0\n  m1 = outer(v0, v1)\n  m2 = outer(v1, v1)\n"
+            + f"  {Instruction(op, *(2 if kind == 's' else 1 + place for place, kind in enumerate(op.inputs)), output)}\n"
+            + f"  v2 = dot(m{output}, v0)\n  s1 = norm(v2)\n  s1 = s2 * s1\n"
+        )
+        for op in ops.table()
+        if op.output == "m" and op.function is not None
+        for output in (1, 2, 3)
+    ]
+    fitness = Evaluator(tasks, memory=memory, dtype="float64", max_abs_error=1e9).evaluate(programs).fitness[:, 0]
+    arrays = [getattr(tasks, name)[0] for name in ARRAYS]
+    for program, measured in zip(programs, fitness):
+        expected, _ = reference_interpreter.evaluate(program.to_text(), arrays, memory._asdict(), "rmse", 1e9)
+        assert measured == pytest.approx(expected, rel=1e-6), program
