@@ -112,12 +112,14 @@ def test_ops_that_write_matrices_in_pieces_agree_with_the_interpreter():
     """Also where they write to what they read; 10 features make pieces of different sizes."""
     memory = MemorySize(4, 4, 4)
     tasks = regression_tasks(num_tasks=1, features_size=10, num_train=3, num_valid=4)
+    start = "def Predict():\n  s2 = 0.7\n  v3 = bcast(s2)\n  v1 = v3 + v0\n  m1 = outer(v0, v1)\n  m2 = outer(v1, v1)\n"
+    end = "\n  v2 = dot(m{}, v0)\n  s1 = norm(v2)\n  s1 = s2 * s1\n"
+
+    def operands(op: ops.Op) -> list[int]:
+        return [2 if kind == "s" else 1 + place for place, kind in enumerate(op.inputs)] + [0] * (2 - len(op.inputs))
+
     programs = [
-        Program.from_text(
-            "def Predict():\n  s2 = 0.7\n  v3 = bcast(s2)\n  v1 = v3 + v0\n  m1 = outer(v0, v1)\n  m2 = outer(v1, v1)\n"
-            + f"  {Instruction(op, *(2 if kind == 's' else 1 + place for place, kind in enumerate(op.inputs)), output)}\n"
-            + f"  v2 = dot(m{output}, v0)\n  s1 = norm(v2)\n  s1 = s2 * s1\n"
-        )
+        Program.from_text(f"{start}  {Instruction(op, *operands(op), output)}{end.format(output)}")
         for op in ops.table()
         if op.output == "m" and op.function is not None
         for output in (1, 2, 3)
