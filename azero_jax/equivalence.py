@@ -24,7 +24,7 @@ import numpy as np
 from jax import Array, lax
 
 from azero_jax import xla_flags
-from azero_jax.execution import available_cores, on_cpu, precision, run_jobs
+from azero_jax.execution import available_cores, in_one_loop, on_cpu, precision, run_jobs
 from azero_jax.liveness import (
     LEARN,
     PREDICT,
@@ -154,9 +154,11 @@ def _computation(config: _Config):
                 key, decoded = _algebraic_key(reader, liveness, fixed, decoded, config.normalised)
             return put(keys, program, key), liveness.scratch, decoded
 
-        keys = jnp.zeros(MAX_PROGRAMS, jnp.uint64)
-        decoded = jnp.zeros((layout.lines, 4), jnp.uint32), jnp.zeros(layout.lines, jnp.uint64)
-        return lax.fori_loop(jnp.uint32(0), words[NUM_PROGRAMS], visit, (keys, Scratch.of(layout), decoded))[0]
+        def visit_all(_, keys):
+            decoded = jnp.zeros((layout.lines, 4), jnp.uint32), jnp.zeros(layout.lines, jnp.uint64)
+            return lax.fori_loop(jnp.uint32(0), words[NUM_PROGRAMS], visit, (keys, Scratch.of(layout), decoded))[0]
+
+        return in_one_loop(visit_all, words[NUM_PROGRAMS], jnp.zeros(MAX_PROGRAMS, jnp.uint64))
 
     xla_flags.apply()
     return jax.jit(compute)

@@ -1,7 +1,7 @@
 """Where jitted functions run: the cores there are, a pool of threads, the CPU, the precision, the cache.
 
-XLA runs a function on the thread that calls it and releases Python's lock, so
-threads of one process use all cores.
+XLA runs a function on the thread that calls it, as `xla_flags` asks, and releases
+Python's lock, so threads of one process use all cores.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import jax
+import jax.numpy as jnp
+from jax import Array, lax
 
 _Job = TypeVar("_Job")
 
@@ -43,14 +45,39 @@ def run_jobs(function: Callable[[_Job], None], jobs: Sequence[_Job], num_threads
     Args:
       function: what to do; it may raise.
       jobs: its arguments.
-      num_threads: calls at the same time; with one, or for a single job, this thread makes them.
+      num_threads: calls at the same time, of this thread and others.
     """
-    if num_threads == 1 or len(jobs) == 1:
-        for job in jobs:
-            function(job)
-    else:
-        for _ in _thread_pool(num_threads).map(function, jobs):
-            pass
+    remaining = iter(jobs)
+
+    def work() -> None:
+        try:
+            for job in remaining:
+                function(job)
+        finally:
+            for _ in remaining:  # after an error nothing new starts
+                pass
+
+    helpers = [_thread_pool(num_threads).submit(work) for _ in range(min(num_threads, len(jobs)) - 1)]
+    try:
+        work()
+    finally:
+        for helper in helpers:
+            helper.result()
+
+
+def in_one_loop(compute: Callable[[Array, Array], Array], needed: Array, result: Array) -> Array:
+    """Computes inside a loop that runs once, in jitted code.
+
+    XLA makes one native function of all that is in a loop. Outside of loops every array that
+    is filled is a task for threads of XLA's own, and waking them takes longer than the task.
+
+    Args:
+      compute: from a zero (uint32) that XLA does not know and a result not yet made to one
+        that is. XLA moves out of the loop what depends on neither.
+      needed: uint32; with 0, nothing is computed.
+      result: what is returned then, and its shape and dtype.
+    """
+    return lax.fori_loop(jnp.uint32(0), jnp.minimum(needed, 1).astype(jnp.uint32), compute, result)
 
 
 @functools.cache

@@ -24,9 +24,10 @@ from jax import lax
 from azero_jax import draws, lane_forms, ops
 from azero_jax.assembler import assemble
 from azero_jax.control_steps import control_branches
+from azero_jax.execution import in_one_loop
 from azero_jax.instructions import CONSTANTS, DRAW_KEY, HALTED, OPERAND_A, OPERAND_B, OUTPUT, RESULT_ROWS, WORD_SIZE
 from azero_jax.machine_step import MachineConfig, Memory, Operands, State, Step, nothing, switched
-from azero_jax.packed import MAX_PROGRAMS, Reader, at, op_table_words
+from azero_jax.packed import MAX_PROGRAMS, NUM_PROGRAMS, Reader, at, op_table_words
 from azero_jax.superinstructions import IN_PLACE_OPS, PAIRS, Pair
 
 
@@ -44,9 +45,13 @@ def build(config: MachineConfig) -> Callable[..., jax.Array]:
     layout, packed = config.words, config.packed
 
     def run(words, examples):
+        results = jnp.zeros((MAX_PROGRAMS, RESULT_ROWS, config.lanes), config.dtype)
+        return in_one_loop(lambda zero, _: run_all(words, examples, zero), words[NUM_PROGRAMS], results)
+
+    def run_all(words, examples, zero):
         reader = Reader(packed, words, jnp.asarray(table))
         # The barrier keeps XLA from making one loop of both, which tests every element: 400 us.
-        code = lax.optimization_barrier(jnp.zeros(layout.size, jnp.uint32))
+        code = lax.optimization_barrier(jnp.full(layout.size, zero, jnp.uint32))
         extra = words[packed.size : packed.size + layout.positions + layout.lanes]
         code = lax.dynamic_update_slice(code, extra, (np.uint32(layout.first_position),))
         seed = at(words, words.shape[0] - 1)

@@ -152,6 +152,11 @@ def bits_of(number: jax.Array) -> jax.Array:
     return lax.bitcast_convert_type(number, np.uint32 if number.dtype == np.float32 else np.uint64)
 
 
+def number_of(bits: jax.Array, dtype: np.dtype) -> jax.Array:
+    """Floats that have some bits, of unsigned integers that need not be so wide."""
+    return lax.bitcast_convert_type(bits.astype(np.uint32 if dtype == np.float32 else np.uint64), dtype)
+
+
 def switched(branch: Callable[[Step], State]) -> Callable[[State, Operands], State]:
     """A branch that uses all operands, in one order."""
 
@@ -161,16 +166,19 @@ def switched(branch: Callable[[Step], State]) -> Callable[[State, Operands], Sta
         next = state.program_counter + np.uint32(1) + zero
         word = lax.dynamic_slice(operands.words, (state.program_counter * np.uint32(WORD_SIZE),), (WORD_SIZE,))
         after = branch(Step(state.program_counter, next, zero, word, state.memory, operands))
-        return State(after.program_counter, _touched(state.memory, after.memory))
+        return State(after.program_counter, _touched(state.memory, after.memory, zero))
 
     return with_operands
 
 
-def _touched(before: Memory, after: Memory) -> Memory:
-    """With something written, to the last row, where a branch has written nothing: XLA copies what is passed on."""
+def _touched(before: Memory, after: Memory, zero: jax.Array) -> Memory:
+    """With something written, to the last row, where a branch has written nothing: XLA copies what is passed on.
+
+    The value is no constant, since each constant is a buffer that every call of the machine looks after.
+    """
     arrays = list(after)
     for index, (old, new) in enumerate(zip(before, after)):
         if new is old:
             corner = np.uint32(new.shape[0] - 1), np.uint32(0)
-            arrays[index] = lax.dynamic_update_slice(new, jnp.zeros((1, 1), new.dtype), corner)
+            arrays[index] = lax.dynamic_update_slice(new, number_of(zero, new.dtype).reshape(1, 1), corner)
     return Memory(*arrays)

@@ -1,4 +1,4 @@
-"""The XLA flags that let XLA's CPU backend run the machine as one native loop.
+"""The XLA flags that let XLA's CPU backend run the machine as one native loop, on the thread that calls it.
 
 XLA reads its flags once, when the first backend starts, and ends the process on
 a flag it does not know. So they go into XLA_FLAGS before that, only those that
@@ -12,6 +12,8 @@ import mmap
 import os
 import pathlib
 import warnings
+
+import jax
 
 # The loop runs as one function instead of one call per operation, however large
 # its memory; and full unrolling, which turns short copies into scalar code, is off.
@@ -82,7 +84,7 @@ def missing_flags() -> list[str]:
 
 
 def apply() -> None:
-    """Sets XLA_FLAGS, or warns, once, if JAX has started without the flags.
+    """Sets XLA_FLAGS, and that calls run on their own thread, or warns, once, if JAX has started without the flags.
 
     Called when the first evaluator is made or the first program analysed, never on import.
     """
@@ -90,6 +92,9 @@ def apply() -> None:
     # The public jax.extend.backend.backends() would itself start the backends.
     from jax._src import xla_bridge
 
+    if not xla_bridge.backends_are_initialized():
+        # Handing a call to a thread of XLA's and waiting for it takes longer than a small call.
+        jax.config.update("jax_cpu_enable_async_dispatch", False)
     if not missing_flags():
         return
     known = known_names()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import jax
 import pytest
@@ -43,3 +44,23 @@ def test_jobs_raise_what_they_raise_on_every_thread():
     threads = set()
     execution.run_jobs(fail, [0], 2)
     assert threads == {threading.get_ident()}
+
+
+@pytest.mark.parametrize("fails_here", [True, False])
+def test_after_an_error_no_further_job_starts(fails_here):
+    """Whichever thread it is that fails."""
+    started: list[int] = []
+    both = threading.Barrier(2, timeout=60)
+
+    def job(number):
+        started.append(number)
+        if number < 2:
+            both.wait()
+        if number < 2 and (threading.current_thread() is threading.main_thread()) == fails_here:
+            raise ValueError("stopped")
+        if number >= 2:
+            time.sleep(0.01)
+
+    with pytest.raises(ValueError, match="stopped"):
+        execution.run_jobs(job, range(1000), 2)
+    assert len(started) < 1000
