@@ -50,7 +50,8 @@ def build(config: MachineConfig) -> Callable[..., jax.Array]:
 
     def run_all(words, examples, zero):
         reader = Reader(packed, words, jnp.asarray(table))
-        # The barrier keeps XLA from making one loop of both, which tests every element: 400 us.
+        # The barrier keeps XLA from making one loop of both, which tests every element: 400 us. And
+        # all that follows depends on `zero` by way of the code, or XLA would move it out of the loop.
         code = lax.optimization_barrier(jnp.full(layout.size, zero, jnp.uint32))
         extra = words[packed.size : packed.size + layout.positions + layout.lanes]
         code = lax.dynamic_update_slice(code, extra, (np.uint32(layout.first_position),))
