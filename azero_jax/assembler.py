@@ -202,7 +202,9 @@ def _operands(
 
     start = jnp.where(line.draws, first, index).astype(jnp.uint32)
     occurrence = lax.fori_loop(start, index, count_same, jnp.uint32(0))
-    key = draws.instruction_key(seed, function, line.op, line.out, occurrence)
+    numbers = layout.register_numbers
+    register = at(jnp.asarray(np.array(numbers, np.uint32)), line.out) if numbers else line.out
+    key = draws.instruction_key(seed, function, line.op, register, occurrence)
     return (
         jnp.where(line.draws, key, at(rows, line.in1)),
         at(rows, line.in2),

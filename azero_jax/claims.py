@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from azero_jax import gradient_descent, tuning
+from azero_jax.addresses import smallest_memory
 from azero_jax.evaluator import Evaluator
 from azero_jax.initial_programs import HAND_WRITTEN
-from azero_jax.liveness import simplify, smallest_memory
+from azero_jax.liveness import simplify
 from azero_jax.program import MemorySize, Population, Program
 from azero_jax.tasks import Tasks
 
@@ -64,17 +65,18 @@ def read_program(name: str, vector_labels: bool = False) -> Program:
 
 
 def evaluator_of(program: Program, tasks: Tasks, *, seed: int = 0, dtype: str = "float32") -> Evaluator:
-    """An evaluator with no more memory than a program uses, which lets F be large.
-
-    Where F is small, with a little more, so that programs share compiled machines.
+    """An evaluator with room for a program; where F is small for a few more addresses, so that programs share machines.
 
     Raises:
-      ValueError: that is still more than there is.
+      ValueError: more memory is needed than there is.
     """
-    memory = smallest_memory(Population.from_programs([program]), tasks.vector_labels)
+    population = Population.from_programs([program])
+    memory = smallest_memory(population, tasks.vector_labels)
     if tasks.features_size <= _SMALL_FEATURES:
         memory = MemorySize(*(-(-count // _ADDRESSES_STEP) * _ADDRESSES_STEP for count in memory))
-    return Evaluator(tasks, memory=memory, seed=seed, dtype=dtype)
+    evaluator = Evaluator(tasks, memory=memory, seed=seed, dtype=dtype)
+    evaluator.make_room(population)
+    return evaluator
 
 
 def tuned_program(program: Program, tasks: Tasks, trials: int, **how: Any) -> Contender:

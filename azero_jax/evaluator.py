@@ -13,6 +13,7 @@ import jax
 import numpy as np
 
 from azero_jax import ops, xla_flags
+from azero_jax.addresses import AddressesInUse
 from azero_jax.equivalence import structural_keys
 from azero_jax.execution import available_cores
 from azero_jax.fingerprints import FINGERPRINTS
@@ -26,6 +27,10 @@ from azero_jax.vmap_strategy import VmapStrategy
 DTYPES = ("float32", "float64")
 DEFAULT_MEMORY = MemorySize()
 STRATEGIES = ("auto", "switch", "vmap")
+
+# Up to so many features there is room for every address from the start: it costs little,
+# and a machine for each set of addresses would cost compiling.
+_ROOM_FOR_ALL_FEATURES = 32
 
 
 class Evaluation(NamedTuple):
@@ -45,7 +50,8 @@ class Evaluator:
 
     Args:
       tasks: the tasks.
-      memory: the addresses that programs may use.
+      memory: the addresses that programs may use. With more than 32 features there is
+        only room for those in use by the programs that came so far.
       max_abs_error: a task on which an example's absolute error exceeds this, or is
         NaN, stops with fitness 0 (its best epoch, if one was completed).
       dtype: "float32" or "float64".
@@ -102,12 +108,61 @@ class Evaluator:
         self._num_ops = len(ops.table())
         self._schedules: dict[tuple[int, int, int], np.ndarray] = {}
         self.strategy = strategy if strategy != "auto" else ("switch" if jax.default_backend() == "cpu" else "vmap")
-        run_settings = RunSettings(self.memory, self.max_abs_error, dtype, seed, fingerprint, self._num_positions())
-        self._strategy: SwitchStrategy | VmapStrategy
+        self._fingerprint = fingerprint
+        small = tasks.features_size <= _ROOM_FOR_ALL_FEATURES
+        self._in_use = AddressesInUse.all_of(self.memory) if small else AddressesInUse.always(tasks.vector_labels)
+        self._strategy = self._strategy_with(self._in_use)
+
+    def _strategy_with(self, in_use: AddressesInUse) -> SwitchStrategy | VmapStrategy:
+        """One with room for these addresses."""
+        settings = RunSettings(
+            in_use.memory,
+            self.max_abs_error,
+            self.dtype,
+            self.seed,
+            self._fingerprint,
+            self._num_positions(),
+            () if in_use.memory == self.memory else in_use.register_numbers(self.memory),
+        )
         if self.strategy == "vmap":
-            self._strategy = VmapStrategy(tasks, run_settings)
+            return VmapStrategy(self.tasks, settings)
+        return SwitchStrategy(self.tasks, settings, self.num_threads)
+
+    def make_room(self, population: Population | None = None) -> None:
+        """Makes room for all addresses that programs use, or for all of the memory's; `needed_bytes` then counts them.
+
+        Evaluating does it too, but who calls this knows before what it will take.
+
+        Raises:
+          ValueError: an address outside the memory, or more memory is needed than there is.
+        """
+        if self._has_room_for_all():
+            return
+        if population is not None:
+            population.check_addresses(self.memory)
+        if population is None:
+            wanted = AddressesInUse.all_of(self.memory)
         else:
-            self._strategy = SwitchStrategy(tasks, run_settings, self.num_threads)
+            wanted = AddressesInUse.of(population, self.tasks.vector_labels)
+        if self._in_use | wanted == self._in_use:
+            return
+        try:
+            in_use = self._in_use | wanted
+            strategy = self._strategy_with(in_use)
+        except ValueError:  # perhaps they fit without those of earlier programs
+            in_use = wanted
+            strategy = self._strategy_with(in_use)
+        self._in_use, self._strategy = in_use, strategy
+
+    def _has_room_for_all(self) -> bool:
+        return self._in_use.memory == self.memory
+
+    def _results(self, population: Population, schedule: np.ndarray, fingerprint: bool) -> np.ndarray:
+        """What the strategy's `run` returns."""
+        if not self._has_room_for_all():
+            self.make_room(population)
+            population = self._in_use.renumbered(population)
+        return self._strategy.run(population, schedule, fingerprint)
 
     def evaluate(self, programs: Sequence[Program] | Population) -> Evaluation:
         """Trains and validates programs on all tasks.
@@ -154,7 +209,7 @@ class Evaluator:
             schedule = self._schedule(tasks.num_train_examples, tasks.num_valid_examples, tasks.num_train_epochs)
         else:
             schedule = self._schedule(num_train_examples, tasks.num_valid_examples, 1)
-        results = self._strategy.run(population, schedule, False)
+        results = self._results(population, schedule, False)
         loss = results[:, RESULT_LOSS]
         return Evaluation(tasks.fitness(loss.astype(np.float64)), results[:, RESULT_STEPS].astype(np.int64))
 
@@ -173,7 +228,7 @@ class Evaluator:
           have equal fingerprints.
         """
         schedule = self._schedule(num_train_examples, num_valid_examples, 1)
-        results = self._strategy.run(population, schedule, True)
+        results = self._results(population, schedule, True)
         bits = np.ascontiguousarray(results[:, RESULT_FINGERPRINT])
         bits = bits.view(np.uint32 if self.dtype == "float32" else np.uint64).astype(np.uint64)
         fingerprints = np.zeros(len(bits), np.uint64)
@@ -189,11 +244,12 @@ class Evaluator:
 
     @property
     def needed_bytes(self) -> int:
-        """Memory for programs and examples, about."""
+        """Memory for programs and examples, about; with many features, of the programs there is room for."""
         return self._strategy.needed_bytes
 
     def compile(self) -> None:
-        """Compiles the machine now, instead of at the first evaluation."""
+        """Compiles the machine now, with room for all addresses, instead of at the first evaluation."""
+        self.make_room()
         self.evaluate([Program.from_text("def Predict():\n")])
 
     def _schedule(self, num_train: int, num_valid: int, num_epochs: int) -> np.ndarray:

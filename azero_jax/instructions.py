@@ -94,11 +94,13 @@ class Layout:
       memory: the addresses there are.
       features_size: F.
       vector_labels: whether labels and predictions are v1 and v2 instead of s0 and s1.
+      register_numbers: what random ops know each register by; as it is numbered, if empty.
     """
 
     memory: MemorySize
     features_size: int
     vector_labels: bool = False
+    register_numbers: tuple[int, ...] = ()
 
     FINGERPRINT = 0
     PREDICTION = 1

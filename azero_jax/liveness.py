@@ -18,6 +18,7 @@ import numpy as np
 from jax import Array, lax
 
 from azero_jax import xla_flags
+from azero_jax.addresses import smallest_memory
 from azero_jax.execution import available_cores, on_cpu, run_jobs
 from azero_jax.packed import (
     MAX_PROGRAMS,
@@ -31,8 +32,7 @@ from azero_jax.packed import (
     pack,
     put,
 )
-from azero_jax.program import NO_KIND, MemorySize, Population, Program, op_columns
-from azero_jax.text import IN1, IN2, OP, OUT
+from azero_jax.program import MemorySize, Population, Program
 
 SETUP, PREDICT, LEARN = 0, 1, 2
 
@@ -252,15 +252,3 @@ def simplify(program: Program, memory: MemorySize | None = None, vector_labels: 
     functions = population.functions[live]
     lengths = tuple(int((functions == function).sum()) for function in range(3))
     return Program(population.code[0][live], population.constants[0][live], lengths)  # type: ignore[arg-type]
-
-
-def smallest_memory(population: Population, vector_labels: bool = False) -> MemorySize:
-    """The smallest memory that holds every address that the programs, and labels and predictions, use."""
-    kinds = op_columns().kinds
-    op = population.code[..., OP]
-    used = [2, 3 if vector_labels else 1, 0]
-    for column in (IN1, IN2, OUT):
-        for kind in range(NO_KIND):
-            addresses = population.code[..., column][kinds[column][op] == kind]
-            used[kind] = max(used[kind], int(addresses.max(initial=-1)) + 1)
-    return MemorySize(*used)

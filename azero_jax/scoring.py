@@ -11,12 +11,12 @@ import dataclasses
 
 import numpy as np
 
+from azero_jax.addresses import smallest_memory
 from azero_jax.costs import program_costs
 from azero_jax.equivalence import algebraic_keys
 from azero_jax.evaluator import Evaluator
 from azero_jax.fec import FitnessCache
 from azero_jax.initial_programs import HAND_WRITTEN
-from azero_jax.liveness import smallest_memory
 from azero_jax.program import MemorySize, Population, Program
 
 COMBINATIONS = ("mean", "median")

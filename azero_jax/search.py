@@ -85,9 +85,9 @@ class SearchSettings:
 
 
 def make_evaluator(tasks: Tasks, settings: SearchSettings, random_ops_seed: int) -> Evaluator:
-    """An evaluator of any tasks, as a search of these settings has it."""
+    """An evaluator of any tasks, as a search of these settings has it: its programs come to use every address."""
     evaluation = settings.evaluation
-    return Evaluator(
+    evaluator = Evaluator(
         tasks,
         memory=settings.space.memory,
         max_abs_error=evaluation.max_abs_error,
@@ -97,6 +97,8 @@ def make_evaluator(tasks: Tasks, settings: SearchSettings, random_ops_seed: int)
         seed=random_ops_seed,
         fingerprint=settings.equivalence.fingerprint,
     )
+    evaluator.make_room()
+    return evaluator
 
 
 class HallOfFame:

@@ -46,6 +46,8 @@ class RunSettings(NamedTuple):
       memory, max_abs_error, dtype, seed: as of `Evaluator`.
       fingerprint: what a probe hashes, of `FINGERPRINTS`.
       num_positions: entries of the longest schedule.
+      register_numbers: what random ops know each register of the memory by; as it is
+        numbered, if empty.
     """
 
     memory: MemorySize
@@ -54,6 +56,7 @@ class RunSettings(NamedTuple):
     seed: int
     fingerprint: str
     num_positions: int
+    register_numbers: tuple[int, ...] = ()
 
 
 class SwitchStrategy:
@@ -69,9 +72,9 @@ class SwitchStrategy:
         dtype = settings.dtype
         self.dtype = dtype
         self._seed_word = draws.seed_word(settings.seed)
-        self._num_tasks = tasks.num_tasks
+        self._tasks = tasks
         self._num_threads = num_threads
-        layout = Layout(settings.memory, tasks.features_size, tasks.vector_labels)
+        layout = Layout(settings.memory, tasks.features_size, tasks.vector_labels, settings.register_numbers)
         bytes_of_a_task = (layout.rows_of_scalars_and_matrices + layout.rows_of_vectors) * np.dtype(dtype).itemsize
         lanes = lanes_for(tasks.num_tasks, bytes_of_a_task)
         # The loop's memory stands beside what it started with.
@@ -94,12 +97,15 @@ class SwitchStrategy:
         )
         self._fingerprint = settings.fingerprint
         self._machines: dict[bool, _CompiledMachine] = {}
-        with precision(dtype):
-            self._groups = task_groups(tasks, lanes, dtype)
+
+    @functools.cached_property
+    def _groups(self) -> list[TaskGroup]:
+        with precision(self.dtype):
+            return task_groups(self._tasks, self._config.lanes, self.dtype)
 
     def run(self, population: Population, schedule: np.ndarray, fingerprint: bool) -> np.ndarray:
         """Runs programs by a schedule; results [P, RESULT_ROWS, D]."""
-        results = np.empty((len(population), RESULT_ROWS, self._num_tasks), self.dtype)
+        results = np.empty((len(population), RESULT_ROWS, self._tasks.num_tasks), self.dtype)
         if not len(population):
             return results
         most = most_instructions(population.lengths, self._config.layout.memory)
@@ -113,7 +119,7 @@ class SwitchStrategy:
         def run_piece(job: tuple[slice, int]) -> None:
             piece, group = job
             first_task = group * config.lanes
-            num_tasks = min(config.lanes, self._num_tasks - first_task)
+            num_tasks = min(config.lanes, self._tasks.num_tasks - first_task)
             extra = len(schedule) + config.lanes + 1
             words = pack(population, piece, config.layout.memory, config.packed, extra)
             words[config.packed.size : -config.lanes - 1] = schedule

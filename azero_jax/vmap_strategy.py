@@ -30,7 +30,7 @@ from azero_jax.instructions import (
 from azero_jax.liveness import find_live
 from azero_jax.packed import RegisterNumbers
 from azero_jax.program import Population, op_columns
-from azero_jax.switch_strategy import RunSettings, check_memory, task_groups
+from azero_jax.switch_strategy import RunSettings, TaskGroup, check_memory, task_groups
 from azero_jax.tasks import Tasks
 from azero_jax.text import IN1, IN2, OP, OUT
 
@@ -85,6 +85,7 @@ class VmapStrategy:
         self.dtype = dtype
         self._tasks = tasks
         self._memory = settings.memory
+        self._register_numbers = np.array(settings.register_numbers or range(sum(settings.memory)))
         self._max_abs_error = settings.max_abs_error
         self._fingerprint = settings.fingerprint
         self._seed_word = draws.seed_word(settings.seed)
@@ -94,10 +95,13 @@ class VmapStrategy:
         numbers = sum(count * tasks.features_size**rank for rank, count in enumerate(settings.memory))
         bytes_of_a_call = 2 * _PROGRAMS_PER_CALL * tasks.num_tasks * numbers * np.dtype(dtype).itemsize
         self.needed_bytes = check_memory(bytes_of_a_call, tasks, settings)
-        with precision(dtype):
-            # One group: here lanes are just another batch axis.
-            (self._group,) = task_groups(tasks, tasks.num_tasks, dtype)
         self._jitted = jax.jit(self._run_batch, static_argnames=("capacity", "fingerprint"))
+
+    @functools.cached_property
+    def _group(self) -> TaskGroup:
+        """All tasks in one group: here lanes are just another batch axis."""
+        with precision(self.dtype):
+            return task_groups(self._tasks, self._tasks.num_tasks, self.dtype)[0]
 
     def _assemble(self, population: Population) -> LineAssembly:
         """Moves live lines to the front of each component function."""
@@ -137,7 +141,7 @@ class VmapStrategy:
 
     def _draw_keys(self, program: np.ndarray, function: np.ndarray, op: np.ndarray, out: np.ndarray) -> np.ndarray:
         """Keys of live random lines, uint32 [n], as the assembler's."""
-        register = out + RegisterNumbers.of(self._memory).first[op_columns().kinds[OUT][op]]
+        register = self._register_numbers[out + RegisterNumbers.of(self._memory).first[op_columns().kinds[OUT][op]]]
         identity = (function * len(self._op_table) + op) * 65536 + register
         order = np.lexsort((identity, program))  # stable: keeps the order of lines
         same = (np.diff(identity[order], prepend=-1) == 0) & (np.diff(program[order], prepend=-1) == 0)

@@ -24,6 +24,7 @@ ORDER = (
     "text",
     "program",
     "packed",
+    "addresses",
     "liveness",
     "equivalence",
     "draws",

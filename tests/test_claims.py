@@ -152,8 +152,12 @@ def test_large_features_run_in_the_memory_that_a_program_needs():
     np.testing.assert_allclose(claims.evaluator_of(line, tasks).evaluate([line]).fitness, same, atol=1e-4)
     assert claims.evaluator_of(line, tasks).needed_bytes < evaluator.needed_bytes / 10
     assert evaluator.needed_bytes < available_memory()
+    every = Evaluator(tasks, memory=MemorySize(5, 9, 9999))
+    assert every.needed_bytes < evaluator.needed_bytes
+    np.testing.assert_array_equal(every.evaluate([still]).fitness, evaluator.evaluate([still]).fitness)
     with pytest.raises(ValueError, match=r"features_size=1000 with 9999 matrices.* needs about .* GiB, .* are avail"):
-        Evaluator(tasks, memory=MemorySize(5, 9, 9999))
+        every.make_room()
+    assert every.needed_bytes == evaluator.needed_bytes
 
 
 SPEC = "projected_digits:features_size=8,num_train_examples=60,num_valid_examples=20,num_tasks=6"

@@ -52,6 +52,29 @@ def test_results_do_not_depend_on_threads_duplicates_or_company(make_tasks):
         np.testing.assert_array_equal(alone.fitness[0], expected.fitness[index])
 
 
+@pytest.mark.parametrize("strategy", ["switch", "vmap"])
+def test_room_for_the_addresses_in_use_changes_no_result(monkeypatch, strategy):
+    # What random ops draw goes by the address that the program says.
+    small = Program.from_text(
+        "def Setup():\n m2 = gaussian(0, 1, (n_features, n_features))\n s5 = uniform(0, 1)\n"
+        "def Predict():\n v4 = dot(m2, v0)\n s1 = norm(v4)\n s1 = s1 * s5\n"
+    )
+    larger = random_population(1, memory=MemorySize(4, 5, 4), seed=3)[0]
+    tasks = regression_tasks()
+    expected = Evaluator(tasks, memory=MEMORY, strategy=strategy).evaluate([small, larger]).fitness
+    monkeypatch.setattr("azero_jax.evaluator._ROOM_FOR_ALL_FEATURES", 0)
+    evaluator = Evaluator(tasks, memory=MEMORY, strategy=strategy)
+    needed = [evaluator.needed_bytes]
+    for index in (0, 1, 0):
+        fitness = evaluator.evaluate([(small, larger)[index]]).fitness[0]
+        np.testing.assert_array_equal(fitness, expected[index])
+        needed.append(evaluator.needed_bytes)
+    assert needed[0] < needed[1] < needed[2] == needed[3]
+    assert (expected[0] > 0).all()
+    with pytest.raises(ValueError, match="expected addresses within"):
+        evaluator.make_room(Population.from_programs([Program.from_text("def Predict():\n s1 = norm(v5)\n")]))
+
+
 def test_vmap_agrees_with_switch_random_ops_included():
     population = random_population(150, memory=MEMORY, seed=5)
     tasks = regression_tasks(num_train_epochs=2)
