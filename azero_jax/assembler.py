@@ -2,10 +2,14 @@
 
 One program becomes: start, zero what is read first, Setup, load; Predict, reveal,
 Learn, next; Predict again for the validation examples, accumulate; finish. Only
-live instructions are emitted.
+live instructions are emitted. Of a program that settles at the third training example
+all from Predict to next is there three times, and the last reveal is that of all
+examples which remain; so it is with validation.
 """
 
 from __future__ import annotations
+
+import functools
 
 import jax.numpy as jnp
 import numpy as np
@@ -29,29 +33,35 @@ from azero_jax.liveness import (
     PREDICT,
     SETUP,
     FixedRegisters,
+    Liveness,
     Scratch,
     mark_live,
     register_set,
 )
 from azero_jax.packed import NUM_PROGRAMS, Line, Reader, at
 from azero_jax.program import MemorySize
+from azero_jax.settling import first_settled
 from azero_jax.superinstructions import first_pair, opcodes
 
 _CONTROL_STEPS = 10
 
+# A program must settle by these examples, and its copies of the loop fit in some more instructions.
+_LATEST_TRAIN, _LATEST_VALID = 3, 2
+_ROOM_FOR_COPIES = 10
+
 
 def most_instructions(lengths: np.ndarray, memory: MemorySize) -> int:
-    """Instructions of the longest program, if all its lines are live.
+    """Instructions of the longest program, if all its lines are live, or of one that settles.
 
     Args:
       lengths: int64 [P, 3], lines of each program.
       memory: the addresses there are.
     """
     lines = lengths[:, SETUP] + 2 * lengths[:, PREDICT] + lengths[:, LEARN]
-    return int(lines.max(initial=0)) + sum(memory) + _CONTROL_STEPS
+    return int(lines.max(initial=0)) + sum(memory) + _CONTROL_STEPS + _ROOM_FOR_COPIES
 
 
-def assemble(reader: Reader, code: Array, layout: Layout, num_ops: int, seed: Array) -> Array:
+def assemble(reader: Reader, code: Array, layout: Layout, num_ops: int, seed: Array, normalised: bool) -> Array:
     """Emits the code of all programs of a batch, and a halt behind it.
 
     Args:
@@ -60,6 +70,7 @@ def assemble(reader: Reader, code: Array, layout: Layout, num_ops: int, seed: Ar
       layout: where registers and results live in the machine's memory.
       num_ops: ops that the machine knows, which may be fewer than there are by now.
       seed: uint32 scalar, of the random ops.
+      normalised: whether predictions become probabilities before Learn.
 
     Returns:
       `code` with the programs in it; results of program i go to the i-th place.
@@ -93,6 +104,24 @@ def assemble(reader: Reader, code: Array, layout: Layout, num_ops: int, seed: Ar
                 found = jnp.where(usable & (index != 0), index, found)
         return jnp.where(found != 0, found + np.uint32(first_pair(num_ops) - 1), np.uint32(0))
 
+    def settled(liveness: Liveness) -> tuple[Array, Array]:
+        """At which training, and at which validation example a program settles."""
+        if layout.vector_labels:
+            return jnp.uint32(0), jnp.uint32(0)
+        setup_end, predict_end, learn_end = liveness.ends
+        find = functools.partial(first_settled, reader, liveness.scratch.order, learn=predict_end, fixed=fixed)
+        return (
+            find((setup_end, learn_end), normalised=normalised, most=_LATEST_TRAIN),
+            find((setup_end, predict_end), normalised=False, most=_LATEST_VALID),
+        )
+
+    def room(program: Array) -> Array:
+        """Instructions of one program, at least, that there is room for; `most_instructions` is of the longest."""
+        setup, predict, learn = (reader.span(program, function)[1] for function in range(3))
+        return (
+            setup + np.uint32(2) * predict + learn + np.uint32(sum(layout.memory) + _CONTROL_STEPS + _ROOM_FOR_COPIES)
+        )
+
     def visit(program, carry):
         code, scratch, start = carry
         liveness = mark_live(reader, program, scratch, fixed)
@@ -120,21 +149,44 @@ def assemble(reader: Reader, code: Array, layout: Layout, num_ops: int, seed: Ar
         code = emit(code, start, Control.START)
         code, body = zero(code, start + one)
         setup_end, predict_end, learn_end = liveness.ends
-        num_predict = predict_end - setup_end
+        num_predict, num_both = predict_end - setup_end, learn_end - setup_end
+        train_settled, valid_settled = settled(liveness)
         load = body + setup_end
-        train_check = load + one
-        reveal = train_check + one + num_predict
-        next_ = reveal + one + (learn_end - predict_end)
-        valid_check = next_ + one
-        accumulate = valid_check + one + num_predict
+        train_size, valid_size = num_both + np.uint32(3), num_predict + np.uint32(2)
+
+        def last(train_settled, valid_settled):
+            """Where the code ends with so many copies."""
+            copies = jnp.maximum(train_settled, one) * train_size + jnp.maximum(valid_settled, one) * valid_size
+            return load + one + copies + one
+
+        fits = last(train_settled, valid_settled) < start + room(program)
+        train_settled, valid_settled = (
+            jnp.where(fits, number, np.uint32(0)) for number in (train_settled, valid_settled)
+        )
+        finish = last(train_settled, valid_settled)
+        epoch = finish - one
+        train_copies, valid_copies = jnp.maximum(train_settled, one), jnp.maximum(valid_settled, one)
+        first_train = load + one
+        first_valid = first_train + train_copies * train_size
 
         def line(slot, code):
-            """Emits Setup, Predict, Learn and Predict again, around the control steps."""
-            again = slot >= learn_end
-            index = jnp.where(again, slot - learn_end + setup_end, slot)
-            past = lambda end: (slot >= end).astype(jnp.uint32)
-            place = body + slot + 2 * past(setup_end) + past(predict_end) + 2 * past(learn_end)
-            function = past(setup_end) + jnp.where(again, np.uint32(0), past(predict_end))
+            """Emits Setup, copies of Predict and Learn, and copies of Predict, around the control steps."""
+            in_setup = slot < setup_end
+            in_loop = slot - setup_end
+            in_train = in_loop < train_copies * num_both
+            in_valid = in_loop - train_copies * num_both
+            train_copy = sum((in_loop >= np.uint32(k) * num_both).astype(jnp.uint32) for k in range(1, _LATEST_TRAIN))
+            valid_copy = sum(
+                (in_valid >= np.uint32(k) * num_predict).astype(jnp.uint32) for k in range(1, _LATEST_VALID)
+            )
+            index = jnp.where(in_train, in_loop - train_copy * num_both, in_valid - valid_copy * num_predict)
+            in_learn = in_train & (index >= num_predict)
+            train_steps = np.uint32(2) + np.uint32(3) * train_copy + in_learn.astype(jnp.uint32)
+            valid_steps = np.uint32(2) + np.uint32(3) * train_copies + np.uint32(2) * valid_copy
+            steps = jnp.where(in_train, train_steps, valid_steps)
+            place = body + slot + jnp.where(in_setup, np.uint32(0), steps)
+            index = jnp.where(in_setup, slot, index + setup_end)
+            function = jnp.where(in_setup, np.uint32(SETUP), jnp.where(in_learn, np.uint32(LEARN), np.uint32(PREDICT)))
             first = jnp.where(function == SETUP, np.uint32(0), jnp.where(function == PREDICT, setup_end, predict_end))
             line = reader.line(at(order, index))
             is_last = index + one == at(liveness.ends, function)
@@ -148,22 +200,44 @@ def assemble(reader: Reader, code: Array, layout: Layout, num_ops: int, seed: Ar
                 code, place, opcode, *_operands(reader, order, line, function, first, index, rows, layout, seed)
             )
 
-        code = lax.fori_loop(jnp.uint32(0), learn_end + num_predict, line, code)
-        epoch = accumulate + one
-        finish = epoch + one
-        targets = {
-            ExampleKind.TRAIN: train_check + one,
-            ExampleKind.TRAIN_AFTER_CHECK: train_check,
-            ExampleKind.VALID: valid_check + one,
-            ExampleKind.VALID_AFTER_CHECK: valid_check,
-            ExampleKind.EPOCH_END: epoch,
-            ExampleKind.END: finish,
-        }
-        for step, place in ((Control.LOAD, load), (Control.NEXT, next_), (Control.ACCUMULATE, accumulate)):
-            code = emit(code, place, step, *(targets[kind] - (place + one) for kind in ExampleKind))
-        code = emit(code, train_check, Control.CHECK, finish - (train_check + one))
-        code = emit(code, valid_check, Control.CHECK, finish - (valid_check + one))
-        code = emit(code, reveal, Control.REVEAL)
+        num_lines = setup_end + train_copies * num_both + valid_copies * num_predict
+        code = lax.fori_loop(jnp.uint32(0), num_lines, line, code)
+
+        def jumps(place, train_copy, valid_copy):
+            """The table of a step at a place: where the next example of each kind runs."""
+            train, valid = first_train + train_copy * train_size, first_valid + valid_copy * valid_size
+            targets = {
+                ExampleKind.TRAIN: train + one,
+                ExampleKind.TRAIN_AFTER_CHECK: train + (train_settled != 0).astype(jnp.uint32),
+                ExampleKind.VALID: valid + one,
+                ExampleKind.VALID_AFTER_CHECK: valid,
+                ExampleKind.EPOCH_END: epoch,
+                ExampleKind.END: finish,
+            }
+            return [targets[kind] - (place + one) for kind in ExampleKind]
+
+        def next_copy(copy, copies):
+            return jnp.where(copy + one < copies, copy + one, np.uint32(0))
+
+        def train_steps(copy, code):
+            check = first_train + copy * train_size
+            reveal, next_ = check + one + num_predict, check + train_size - one
+            rest = (train_settled != 0) & (copy + one == train_copies)
+            code = emit(code, check, Control.CHECK, finish - (check + one))
+            code = emit(code, reveal, jnp.where(rest, np.uint32(Control.REVEAL_REST), np.uint32(Control.REVEAL)))
+            return emit(code, next_, Control.NEXT, *jumps(next_, next_copy(copy, train_copies), np.uint32(0)))
+
+        def valid_steps(copy, code):
+            check = first_valid + copy * valid_size
+            place = check + valid_size - one
+            rest = (valid_settled != 0) & (copy + one == valid_copies)
+            step = jnp.where(rest, np.uint32(Control.ACCUMULATE_REST), np.uint32(Control.ACCUMULATE))
+            code = emit(code, check, Control.CHECK, finish - (check + one))
+            return emit(code, place, step, *jumps(place, np.uint32(0), next_copy(copy, valid_copies)))
+
+        code = emit(code, load, Control.LOAD, *jumps(load, np.uint32(0), np.uint32(0)))
+        code = lax.fori_loop(jnp.uint32(0), train_copies, train_steps, code)
+        code = lax.fori_loop(jnp.uint32(0), valid_copies, valid_steps, code)
         code = emit(code, epoch, Control.EPOCH, load - (epoch + one))
         result = np.uint32(layout.first_result) + np.uint32(RESULT_ROWS) * program
         code = emit(code, finish, Control.FINISH, 0, 0, result)

@@ -17,9 +17,11 @@ from jax import lax
 from azero_jax import fingerprints, lane_forms
 from azero_jax.instructions import (
     EXAMPLE_HEADER,
+    EXTREME_LABELS,
     JUMP_TABLE,
     LABEL_VECTOR,
     PREDICTION_VECTOR,
+    SCHEDULE_COUNTS,
     SCHEDULE_SHIFT,
     WORD_SIZE,
     Control,
@@ -70,16 +72,17 @@ def control_branches(config: MachineConfig) -> list[Callable[[Step], State]]:
     def sigmoid(x):
         return 1 / (1 + jnp.exp(-x))
 
-    def with_example(step, predictions, errors):
-        """Stores the fingerprint after an example, of tasks that have not failed; [rows, D] each."""
-        fingerprint = row_of(step, layout.FINGERPRINT)
+    def fingerprint_after(fingerprint, steps, predictions, errors):
+        """The fingerprint after an example, of tasks that have not failed; [rows, D] each."""
         after = bits_of(fingerprint)
         for row in range(predictions.shape[0]):
             value = fingerprints.hashed_value(config.fingerprint, predictions[row][None], errors[row][None])
             after = fingerprints.mixed(after, value)
-        alive = row_of(step, layout.STEPS) >= 0
-        value = jnp.where(alive, lax.bitcast_convert_type(after, dtype), fingerprint)
-        return step.stored(value, layout.FINGERPRINT)
+        return jnp.where(steps >= 0, lax.bitcast_convert_type(after, dtype), fingerprint)
+
+    def with_example(step, predictions, errors):
+        fingerprint, steps = row_of(step, layout.FINGERPRINT), row_of(step, layout.STEPS)
+        return step.stored(fingerprint_after(fingerprint, steps, predictions, errors), layout.FINGERPRINT)
 
     def start(step):
         rows = lax.broadcasted_iota(jnp.int32, (layout.FIRST_FREE, lanes), 0)
@@ -130,14 +133,15 @@ def control_branches(config: MachineConfig) -> list[Callable[[Step], State]]:
         step, jump = shown(step, 1)
         return step.write(next_position(step), layout.POSITION, jump)
 
-    def counted(step, error):
+    def steps_after(steps, error):
         """Counts an example of tasks that have not failed, and fails those with a large error."""
-        steps = row_of(step, layout.STEPS)
         alive = steps >= 0
         seen = steps + alive.astype(dtype)
         # Not `error > max_abs_error`: NaN fails, too.
-        new_steps = jnp.where(alive & ~(error <= config.max_abs_error), -seen, seen)
-        return step.stored(new_steps, layout.STEPS)
+        return jnp.where(alive & ~(error <= config.max_abs_error), -seen, seen)
+
+    def counted(step, error):
+        return step.stored(steps_after(row_of(step, layout.STEPS), error), layout.STEPS)
 
     def shown_error(step):
         return jnp.abs(row_of(step, layout.LABEL) - row_of(step, layout.PREDICTION))
@@ -154,24 +158,72 @@ def control_branches(config: MachineConfig) -> list[Callable[[Step], State]]:
         step, jump = shown(step, 1)
         return step.write(next_position(step), layout.POSITION, jump)
 
-    def hidden_error(step):
-        label, prediction = current_label(step), row_of(step, layout.PREDICTION)
+    def hidden_error(label, prediction):
         if accuracy:
             return ((sigmoid(prediction) > 0.5) != (label > 0.5)).astype(dtype)
         return jnp.abs(label - prediction)
 
+    def accumulated(loss, steps, error):
+        """Loss and steps after a validation example."""
+        if accuracy:
+            return loss + error, steps
+        failed = (steps >= 0) & ~(error <= config.max_abs_error)
+        return loss + error * error, jnp.where(failed, -steps, steps)
+
     def accumulate(step):
         step, jump = shown(step, 1)
+        error = lambda: hidden_error(current_label(step), row_of(step, layout.PREDICTION))
         if config.fingerprint:
-            step = with_example(step, row_of(step, layout.PREDICTION), hidden_error(step))
-        error, steps = hidden_error(step), row_of(step, layout.STEPS)
-        if accuracy:
-            rows = [row_of(step, layout.LOSS) + error, steps]
-        else:
-            failed = (steps >= 0) & ~(error <= config.max_abs_error)
-            rows = [row_of(step, layout.LOSS) + error * error, jnp.where(failed, -steps, steps)]
+            step = with_example(step, row_of(step, layout.PREDICTION), error())
+        rows = accumulated(row_of(step, layout.LOSS), row_of(step, layout.STEPS), error())
         first = lax.broadcasted_iota(jnp.int32, (2, lanes), 0) == 0
         step = step.stored(jnp.where(first, rows[0], rows[1]), layout.LOSS)
+        return step.write(next_position(step), layout.POSITION, jump)
+
+    def at_rest(step, prediction, validation):
+        """Stores what this and the examples of an epoch that follow change if all have one prediction, [1, D].
+
+        All from the memory as it is now, in one store; the position is then that of the last.
+        """
+        words = step.operands.words
+        num_train, num_valid = (at(words, config.words.first_count + index) for index in range(SCHEDULE_COUNTS))
+        place = step.position % (num_train + num_valid + np.uint32(1))
+        count = num_train + (num_valid if validation else np.uint32(0)) - place
+        fingerprint, loss, steps = (row_of(step, row) for row in (layout.FINGERPRINT, layout.LOSS, layout.STEPS))
+
+        def visit(index, carry):
+            fingerprint, loss, steps = carry
+            label = read_rows(step.operands.examples, entry_at(step, step.position + index)[0], 1)
+            error = hidden_error(label, prediction) if validation else jnp.abs(label - prediction)
+            if config.fingerprint:
+                fingerprint = fingerprint_after(fingerprint, steps, prediction, error)
+            if validation:
+                loss, steps = accumulated(loss, steps, error)
+            else:
+                steps = steps_after(steps, error)
+            return fingerprint, loss, steps
+
+        one_by_one = count
+        if not validation and not config.fingerprint:
+            # If neither the smallest nor the largest label is too far away, no task fails.
+            extremes = [step.operands.examples[-row][None] for row in range(1, EXTREME_LABELS + 1)]
+            alike = [(jnp.abs(label - prediction) <= config.max_abs_error) | (steps < 0) for label in extremes]
+            one_by_one = jnp.where(jnp.all(alike[0] & alike[1]), np.uint32(0), count)
+        carry = lax.fori_loop(jnp.uint32(0), one_by_one, visit, (fingerprint, loss, steps))
+        fingerprint, loss, after = carry
+        after = jnp.where((one_by_one == 0) & (after >= 0), after + count.astype(dtype), after)
+        bits = bits_of(row_of(step, layout.POSITION))
+        position = lax.bitcast_convert_type(bits + (count - np.uint32(1)).astype(bits.dtype), dtype)
+        rows = [fingerprint, prediction, row_of(step, layout.BEST), loss, after, position]
+        return step.stored(jnp.concatenate(rows), layout.FINGERPRINT)
+
+    def reveal_rest(step):
+        prediction = row_of(step, layout.PREDICTION)
+        return at_rest(step, sigmoid(prediction) if accuracy else prediction, validation=False).go()
+
+    def accumulate_rest(step):
+        step = at_rest(step, row_of(step, layout.PREDICTION), validation=True)
+        step, jump = shown(step, 1)
         return step.write(next_position(step), layout.POSITION, jump)
 
     def epoch(step):
@@ -205,5 +257,7 @@ def control_branches(config: MachineConfig) -> list[Callable[[Step], State]]:
         Control.EPOCH: epoch,
         Control.FINISH: finish,
         Control.HALT: halt,
+        Control.REVEAL_REST: nothing if multiclass else reveal_rest,
+        Control.ACCUMULATE_REST: nothing if multiclass else accumulate_rest,
     }
     return [table[control] for control in Control]

@@ -17,7 +17,14 @@ from azero_jax.addresses import AddressesInUse
 from azero_jax.equivalence import structural_keys
 from azero_jax.execution import available_cores
 from azero_jax.fingerprints import FINGERPRINTS
-from azero_jax.instructions import RESULT_FINGERPRINT, RESULT_LOSS, RESULT_STEPS, SCHEDULE_SHIFT, ExampleKind
+from azero_jax.instructions import (
+    RESULT_FINGERPRINT,
+    RESULT_LOSS,
+    RESULT_STEPS,
+    SCHEDULE_COUNTS,
+    SCHEDULE_SHIFT,
+    ExampleKind,
+)
 from azero_jax.program import MemorySize, Population, Program
 from azero_jax.switch_strategy import RunSettings, SwitchStrategy
 from azero_jax.tasks import Tasks
@@ -253,7 +260,7 @@ class Evaluator:
         self.evaluate([Program.from_text("def Predict():\n")])
 
     def _schedule(self, num_train: int, num_valid: int, num_epochs: int) -> np.ndarray:
-        """Positions of a run: uint32, padded to the length that the machine was compiled for."""
+        """Positions of a run, padded to as many as the machine was compiled for, and its counts: uint32."""
         key = (num_train, num_valid, num_epochs)
         if key not in self._schedules:  # making one takes a tenth of a small call
             self._schedules[key] = self._make_schedule(*key)
@@ -274,8 +281,9 @@ class Evaluator:
             entries.append((tasks.num_train_examples + np.arange(num_valid)) << SCHEDULE_SHIFT | kinds)
             entries.append(np.array([ExampleKind.EPOCH_END]))
         flat = np.concatenate(entries)
-        schedule = np.full(self._num_positions(), ExampleKind.END, np.uint32)
+        schedule = np.full(self._num_positions() + SCHEDULE_COUNTS, ExampleKind.END, np.uint32)
         schedule[: len(flat)] = flat
+        schedule[-SCHEDULE_COUNTS:] = num_train, num_valid
         return schedule
 
     def _num_positions(self) -> int:

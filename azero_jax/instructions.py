@@ -50,6 +50,8 @@ class Control(enum.IntEnum):
     EPOCH = 9  # keep the best epoch's loss, jump to LOAD
     FINISH = 10  # write the results of the program
     HALT = 11  # jump to HALTED
+    REVEAL_REST = 12  # reveal for this and all training examples that follow, which are predicted alike
+    ACCUMULATE_REST = 13  # accumulate for this and all validation examples that follow
 
 
 # Opcode of the first op of the table; behind them are those of superinstructions.
@@ -75,8 +77,13 @@ class ExampleKind(enum.IntEnum):
 # holds while the label is hidden.
 EXAMPLE_HEADER = 2
 
-# A schedule entry is (example << SCHEDULE_SHIFT) | kind.
+# Behind all examples are the smallest and the largest label of each task.
+EXTREME_LABELS = 2
+
+# A schedule entry is (example << SCHEDULE_SHIFT) | kind. Behind all entries is how many
+# training and how many validation examples an epoch has.
 SCHEDULE_SHIFT = 3
+SCHEDULE_COUNTS = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,8 +158,8 @@ class Words:
 
     Attributes:
       instructions: instructions that there is room for, WORD_SIZE numbers each.
-      positions: entries of the schedule.
-      lanes: D; the tasks' numbers follow the schedule.
+      positions: entries of the schedule; SCHEDULE_COUNTS numbers follow.
+      lanes: D; the tasks' numbers are next.
     """
 
     instructions: int
@@ -165,9 +172,14 @@ class Words:
         return self.instructions * WORD_SIZE
 
     @property
+    def first_count(self) -> int:
+        """Where the numbers of examples are."""
+        return self.first_position + self.positions
+
+    @property
     def first_task(self) -> int:
         """Where the numbers of the tasks begin."""
-        return self.first_position + self.positions
+        return self.first_count + SCHEDULE_COUNTS
 
     @property
     def size(self) -> int:

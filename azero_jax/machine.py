@@ -46,17 +46,24 @@ def build(config: MachineConfig) -> Callable[..., jax.Array]:
 
     def run(words, examples):
         results = jnp.zeros((MAX_PROGRAMS, RESULT_ROWS, config.lanes), config.dtype)
-        return in_one_loop(lambda zero, _: run_all(words, examples, zero), words[NUM_PROGRAMS], results)
+
+        def filled(zero, results):
+            # A choice, so that the memory of the results is in use from the start. XLA would else copy operands there,
+            # and it lies elsewhere at each call: where addresses agree in their last bits, reads wait for writes.
+            return jnp.where(zero == 0, run_all(words, examples, zero), results)
+
+        return in_one_loop(filled, words[NUM_PROGRAMS], results)
 
     def run_all(words, examples, zero):
         reader = Reader(packed, words, jnp.asarray(table))
         # The barrier keeps XLA from making one loop of both, which tests every element: 400 us. And
         # all that follows depends on `zero` by way of the code, or XLA would move it out of the loop.
         code = lax.optimization_barrier(jnp.full(layout.size, zero, jnp.uint32))
-        extra = words[packed.size : packed.size + layout.positions + layout.lanes]
+        extra = words[packed.size : packed.size + layout.size - layout.first_position]
         code = lax.dynamic_update_slice(code, extra, (np.uint32(layout.first_position),))
         seed = at(words, words.shape[0] - 1)
-        return run_code(assemble(reader, code, config.layout, len(config.op_table), seed), examples)
+        normalised = config.loss != "rmse"
+        return run_code(assemble(reader, code, config.layout, len(config.op_table), seed, normalised), examples)
 
     return run
 

@@ -81,7 +81,8 @@ class Operands(NamedTuple):
 
     Attributes:
       words: uint32, `Words` in one dimension.
-      examples: [rows, D]; each example is its label, a zero and its F features.
+      examples: [rows, D]; each example is its label, a zero and its F features; the last two
+        rows are the smallest and the largest label.
     """
 
     words: jax.Array

@@ -234,7 +234,8 @@ def check_memory(needed: int, tasks: Tasks, settings: RunSettings) -> int:
 def task_groups(tasks: Tasks, lanes: int, dtype: str) -> list[TaskGroup]:
     """The tasks in groups of as many as there are lanes.
 
-    Each example is its label, a zero and its features; training examples come first.
+    Each example is its label, a zero and its features; training examples come first, and
+    behind all the smallest and the largest label.
     Lanes without a task repeat the group's first, so that they stop with it.
     """
     groups = []
@@ -249,6 +250,8 @@ def task_groups(tasks: Tasks, lanes: int, dtype: str) -> list[TaskGroup]:
             label = labels[numbers, :, None]
             examples = np.concatenate([label, np.zeros_like(label), features[numbers]], axis=2)
             parts.append(examples.transpose(1, 2, 0).reshape(-1, lanes))
+        labels = np.concatenate([tasks.train_labels[numbers], tasks.valid_labels[numbers]], axis=1)
+        parts.append(np.stack([labels.min(axis=1), labels.max(axis=1)]))
         examples_on_device = jax.device_put(np.concatenate(parts).astype(dtype))
         groups.append(TaskGroup(examples_on_device, numbers.astype(np.uint32)))
     return groups

@@ -20,6 +20,7 @@ from azero_jax import draws, fingerprints, ops
 from azero_jax.execution import precision
 from azero_jax.instructions import (
     EXAMPLE_HEADER,
+    EXTREME_LABELS,
     LABEL_VECTOR,
     PREDICTION_VECTOR,
     RESULT_ROWS,
@@ -185,7 +186,7 @@ class VmapStrategy:
         """One program on one task, [RESULT_ROWS]."""
         tasks, memory_size, dtype = self._tasks, self._memory, np.dtype(self.dtype)
         features_size = tasks.features_size
-        examples = examples.reshape(-1, EXAMPLE_HEADER + features_size)
+        examples = examples[:-EXTREME_LABELS].reshape(-1, EXAMPLE_HEADER + features_size)
         ends = np.cumsum(capacity)
 
         def execute(function: int, memory: _Memory, step) -> _Memory:

@@ -35,6 +35,7 @@ ORDER = (
     "task_specs",
     "instructions",
     "superinstructions",
+    "settling",
     "assembler",
     "fingerprints",
     "machine_step",

@@ -17,7 +17,7 @@ def compiled_probe(make_tasks, memory: MemorySize) -> tuple[jax.stages.Compiled,
     """The machine that hashes errors, which has the longest control steps."""
     strategy = Evaluator(make_tasks(features_size=8, num_tasks=10), memory=memory)._strategy
     config = strategy._config._replace(fingerprint="errors")
-    words = config.packed.size + config.words.positions + config.lanes + 1
+    words = config.packed.size + config.words.size - config.words.first_position + 1
     arguments = np.zeros(words, np.uint32), strategy._groups[0].examples
     return jax.jit(machine.build(config)).lower(*arguments).compile(), config
 

@@ -67,7 +67,7 @@ def assembler():
     def code_of(words):
         reader = Reader(LAYOUT, words, jnp.asarray(table))
         code = jnp.zeros(100 * WORD_SIZE, jnp.uint32)
-        return assemble(reader, code, Layout(MEMORY, FEATURES_SIZE), len(ops.table()), jnp.uint32(0))
+        return assemble(reader, code, Layout(MEMORY, FEATURES_SIZE), len(ops.table()), jnp.uint32(0), normalised=False)
 
     return jax.jit(code_of)
 
