@@ -52,6 +52,23 @@ class Evaluation(NamedTuple):
     train_steps: np.ndarray
 
 
+class Probe(NamedTuple):
+    """What P programs did on the first few examples of D tasks.
+
+    Attributes:
+      fingerprints: uint64 [P]. Programs whose errors are equal bit for bit (or whose
+        predictions are to about four digits) on all tasks have equal ones.
+      train_steps: int64 [P, D], training examples seen before the task stopped.
+      fitness: float64 [P, D], what `Evaluator.run` would say if that is known by now: of a
+        task that has failed while training, and of all if the probe had all examples. NaN
+        elsewhere.
+    """
+
+    fingerprints: np.ndarray
+    train_steps: np.ndarray
+    fitness: np.ndarray
+
+
 class Evaluator:
     """Evaluates programs on tasks.
 
@@ -220,20 +237,14 @@ class Evaluator:
         loss = results[:, RESULT_LOSS]
         return Evaluation(tasks.fitness(loss.astype(np.float64)), results[:, RESULT_STEPS].astype(np.int64))
 
-    def probe(
-        self, population: Population, num_train_examples: int, num_valid_examples: int
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Fingerprints of behaviour: hashes of the errors, or predictions, on the first few examples.
+    def probe(self, population: Population, num_train_examples: int, num_valid_examples: int) -> Probe:
+        """Runs programs on the first few examples, to tell which behave alike.
 
         Args:
           population: P programs, whose addresses and ops must be valid.
           num_train_examples, num_valid_examples: examples to run, at most the tasks'.
-
-        Returns:
-          Fingerprints uint64 [P], and train steps int64 [P, D]. Programs whose errors are
-          equal bit for bit (or whose predictions are to about four digits) on all tasks
-          have equal fingerprints.
         """
+        tasks = self.tasks
         schedule = self._schedule(num_train_examples, num_valid_examples, 1)
         results = self._results(population, schedule, True)
         bits = np.ascontiguousarray(results[:, RESULT_FINGERPRINT])
@@ -242,7 +253,12 @@ class Evaluator:
         for task in range(bits.shape[1]):
             fingerprints = (fingerprints ^ bits[:, task]) * np.uint64(0x9E3779B97F4A7C15)
             fingerprints ^= fingerprints >> np.uint64(29)
-        return fingerprints, results[:, RESULT_STEPS].astype(np.int64)
+        steps = results[:, RESULT_STEPS].astype(np.int64)
+        asked = num_train_examples, num_valid_examples, 1
+        if asked == (tasks.num_train_examples, tasks.num_valid_examples, tasks.num_train_epochs):
+            return Probe(fingerprints, steps, tasks.fitness(results[:, RESULT_LOSS].astype(np.float64)))
+        # The first epoch begins with the same examples in the same order.
+        return Probe(fingerprints, steps, np.where(steps < num_train_examples, 0.0, np.nan))
 
     @property
     def num_traces(self) -> int:

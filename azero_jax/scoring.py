@@ -128,7 +128,7 @@ class Counters:
       equivalence_hits: other programs whose behaviour was known.
       budget_stops: programs over the train budget.
       hurdle_stops: programs that stopped at the hurdle.
-      evaluations: programs that ran in full.
+      evaluations: programs that ran until their fitness was known.
       early_stops: those of them that an error stopped early on some task.
     """
 
@@ -234,11 +234,22 @@ class Scorer:
         counters = self.counters
         if not self.equivalence.probes:
             return self._evaluate(population)
-        fingerprints, steps = self.evaluator.probe(
+        probe = self.evaluator.probe(
             population, self.equivalence.num_train_examples, self.equivalence.num_valid_examples
         )
-        counters.train_steps += int(steps.sum())
-        fitness, hits = self.behaviours.shared(fingerprints, lambda which: self._evaluate(population.take(which)))
+        counters.train_steps += int(probe.train_steps.sum())
+
+        def run(which: np.ndarray) -> np.ndarray:
+            """Fitness of those programs; only the ones run on that the probe has left something to know of."""
+            known = ~np.isnan(probe.fitness[which]).any(axis=1)
+            fitness = np.empty(len(which))
+            fitness[known] = combine(probe.fitness[which[known]], self.combination)
+            self._count_evaluations(probe.train_steps[which[known]])
+            if not known.all():
+                fitness[~known] = self._evaluate(population.take(which[~known]))
+            return fitness
+
+        fitness, hits = self.behaviours.shared(probe.fingerprints, run)
         counters.equivalence_hits += hits
         return fitness
 
@@ -268,9 +279,13 @@ class Scorer:
     def _evaluate_on(self, population: Population, num_train_examples: int | None = None) -> np.ndarray:
         evaluation = self.evaluator.run(population, num_train_examples)
         if num_train_examples is None:
-            tasks = self.evaluator.tasks
-            stopped = evaluation.train_steps < tasks.num_train_examples * tasks.num_train_epochs
-            self.counters.evaluations += len(population)
-            self.counters.early_stops += int(stopped.any(axis=1).sum())
+            self._count_evaluations(evaluation.train_steps)
         self.counters.train_steps += int(evaluation.train_steps.sum())
         return combine(evaluation.fitness, self.combination)
+
+    def _count_evaluations(self, train_steps: np.ndarray) -> None:
+        """Counts programs that ran until their fitness was known; train_steps [P, D] are counted elsewhere."""
+        tasks = self.evaluator.tasks
+        stopped = train_steps < tasks.num_train_examples * tasks.num_train_epochs
+        self.counters.evaluations += len(train_steps)
+        self.counters.early_stops += int(stopped.any(axis=1).sum())

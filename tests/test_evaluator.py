@@ -92,7 +92,9 @@ def test_vmap_agrees_with_switch_random_ops_included():
 def test_fingerprints_tell_programs_apart_that_differ_in_validation_only():
     rates = [Program.from_text(LINEAR.replace("0.01", rate)) for rate in ("0.01", "0.02", "0.010")]
     # After one training example all have made the same error.
-    fingerprints, _ = Evaluator(regression_tasks(), memory=MEMORY).probe(Population.from_programs(rates), 1, 3)
+    fingerprints = (
+        Evaluator(regression_tasks(), memory=MEMORY).probe(Population.from_programs(rates), 1, 3).fingerprints
+    )
     assert fingerprints[0] == fingerprints[2] != fingerprints[1]
 
 

@@ -74,7 +74,7 @@ def test_dead_lines_do_not_matter_and_equal_keys_mean_equal_behaviour(tasks):
     _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
     assert len(first) < len(population)
     assert (fitness == fitness[first][inverse]).mean() > 0.999
-    fingerprints, _ = evaluator.probe(population, 12, 9)
+    fingerprints = evaluator.probe(population, 12, 9).fingerprints
     _, first, inverse = np.unique(fingerprints, return_index=True, return_inverse=True)
     assert len(first) > 30
     np.testing.assert_array_equal(fitness[first][inverse], fitness)

@@ -430,9 +430,24 @@ def test_programs_of_equal_behaviour_have_equal_fingerprints():
     ]
     population = Population.from_programs([Program.from_text(f"def Predict():\n {text}\n") for text in texts])
     evaluator = scorer().evaluator
-    fingerprints, steps = evaluator.probe(population, 10, 10)
-    assert fingerprints[0] == fingerprints[1] == fingerprints[3] != fingerprints[2]
-    assert (steps == 10).all()
+    probe = evaluator.probe(population, 10, 10)
+    assert probe.fingerprints[0] == probe.fingerprints[1] == probe.fingerprints[3] != probe.fingerprints[2]
+    assert (probe.train_steps == 10).all() and np.isnan(probe.fitness).all()
+
+
+def test_what_a_probe_knows_is_not_run_again():
+    population = random_programs(300)
+    huge = Program.from_text("def Predict():\n s2 = 1000.0\n s1 = s2 + s2\n")
+    evaluator = Evaluator(regression_tasks(), memory=SPACE.memory, max_abs_error=2.0)
+    in_full = evaluator.run(population).fitness
+    some, everything = evaluator.probe(population, 10, 5).fitness, evaluator.probe(population, 20, 10).fitness
+    known = ~np.isnan(some)
+    assert known.any(axis=1).sum() > 20 and not known.all()
+    np.testing.assert_array_equal(some[known], in_full[known])
+    np.testing.assert_array_equal(everything, in_full)
+    judge = Scorer(evaluator, "mean", EquivalenceSettings(algebra=False))
+    assert judge.score(Population.from_programs([huge])) == 0
+    assert judge.counters.train_steps == evaluator.tasks.num_tasks  # one example of each task, once
 
 
 def test_probes_must_fit_the_tasks():
