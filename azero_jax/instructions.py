@@ -142,9 +142,14 @@ class Layout:
         return self._first_matrix + self.memory.matrices * self.size("m")
 
     @property
+    def first_spare(self) -> int:
+        """The first of F rows for vectors on their way to their array."""
+        return self.first_result + MAX_PROGRAMS * RESULT_ROWS
+
+    @property
     def rows_of_scalars_and_matrices(self) -> int:
         """Rows of their array."""
-        return self.first_result + MAX_PROGRAMS * RESULT_ROWS + 1
+        return self.first_spare + self.size("v") + 1
 
     @property
     def rows_of_vectors(self) -> int:

@@ -136,13 +136,15 @@ def _elementwise_on_matrices(config: MachineConfig, op: ops.Op, places: tuple[in
     return branch
 
 
-def _outer_by_rows(config: MachineConfig) -> bool:
-    """Whether outer products are written row by row: XLA's one loop finds out for each element where it belongs."""
+def _small_loops(config: MachineConfig) -> bool:
+    """Whether a vector is long enough for more loops that are cheaper each, and short enough for one per row."""
     return 8 <= config.layout.features_size <= lane_forms.MAX_TREE_TERMS
 
 
 def _write_outer(config: MachineConfig, first: Step, last: Step, op: ops.Op | None = None) -> State:
-    """Writes an outer product, or what an op makes of it and the matrix that stands there.
+    """Writes an outer product, or what an op makes of it and the matrix that stands there, row by row.
+
+    In one loop over all elements each would find out by division where it belongs.
 
     Args:
       config: of the machine.
@@ -173,7 +175,7 @@ def _pair_branch(config: MachineConfig, pair: Pair):
 
     def branch(first: Step) -> State:
         second = first.second
-        if pair.in_place and pair.first == "VECTOR_OUTER_PRODUCT" and _outer_by_rows(config):
+        if pair.in_place and pair.first == "VECTOR_OUTER_PRODUCT" and _small_loops(config):
             return _write_outer(config, first, second, second_op)
         result = first.rounded(_result(config, first_op, first))
         if pair.in_place:
@@ -191,7 +193,8 @@ def _pair_branch(config: MachineConfig, pair: Pair):
         inputs = [other, result] if pair.place else [result, other]
         value = lane_forms.apply(second_op, inputs, config.layout.features_size)
         rows = config.layout.size(second_op.output)
-        return second.write(value.reshape(rows, config.lanes), kind=second_op.output)
+        detour = set(first_op.inputs) == {"v"} and _by_detour(config, second_op)
+        return _written(config, second, value.reshape(rows, config.lanes), second_op.output, detour)
 
     return branch
 
@@ -203,8 +206,9 @@ def _op_branch(config: MachineConfig, op: ops.Op, in_place: bool = False):
     places = (OUTPUT if in_place else OPERAND_A, OPERAND_B)
     if op.name in lane_forms.ELEMENTWISE_MATRIX_OPS:
         return _elementwise_on_matrices(config, op, places)
-    if op.name == "VECTOR_OUTER_PRODUCT" and _outer_by_rows(config):
+    if op.name == "VECTOR_OUTER_PRODUCT" and _small_loops(config):
         return lambda step: _write_outer(config, step, step)
+    detour = not in_place and _by_detour(config, op)
 
     def branch(step: Step) -> State:
         word = step.word
@@ -223,9 +227,22 @@ def _op_branch(config: MachineConfig, op: ops.Op, in_place: bool = False):
                     value = constants[0] + (constants[1] - constants[0]) * draws.uniform(bits, np.dtype(config.dtype))
                 else:
                     value = constants[0] + constants[1] * draws.gaussian(bits, np.dtype(config.dtype))
-        return step.write(value.reshape(rows, lanes), kind=op.output)
+        return _written(config, step, value.reshape(rows, lanes), op.output, detour)
 
     return branch
+
+
+def _by_detour(config: MachineConfig, op: ops.Op) -> bool:
+    """Whether a vector made of vectors is written to the other array first, so that XLA need not copy what is read."""
+    return set(op.inputs) == {op.output} == {"v"} and _small_loops(config)
+
+
+def _written(config: MachineConfig, step: Step, value: jax.Array, kind: str, detour: bool) -> State:
+    """The state with a value where the instruction says."""
+    if detour:
+        step = step.stored(value, config.layout.first_spare)
+        value = step.memory.read("s", np.uint32(config.layout.first_spare) + step.zero, value.shape[0])
+    return step.write(value, kind=kind)
 
 
 def _constants(word, dtype):

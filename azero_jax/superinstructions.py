@@ -20,7 +20,7 @@ from azero_jax.instructions import FIRST_OP
 IN_PLACE_OPS = ("VECTOR_SUM", "VECTOR_DIFF", "MATRIX_SUM", "MATRIX_DIFF", "MATRIX_PRODUCT")
 
 # Ops whose operands may change places without changing a bit (a maximum may change the sign of zero).
-_COMMUTATIVE = ("SCALAR_SUM", "SCALAR_PRODUCT", "VECTOR_SUM", "MATRIX_SUM")
+_COMMUTATIVE = ("SCALAR_SUM", "SCALAR_PRODUCT", "VECTOR_SUM", "VECTOR_PRODUCT", "MATRIX_SUM")
 
 
 class Pair(NamedTuple):
@@ -56,6 +56,7 @@ PAIRS = (
     Pair("MATRIX_VECTOR_PRODUCT", "VECTOR_SUM"),
     Pair("VECTOR_OUTER_PRODUCT", "MATRIX_SUM", in_place=True),
     Pair("VECTOR_OUTER_PRODUCT", "MATRIX_DIFF", 1, in_place=True),
+    Pair("VECTOR_HEAVISIDE", "VECTOR_PRODUCT", in_place=True),
 )
 
 
