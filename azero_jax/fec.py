@@ -55,33 +55,44 @@ class FitnessCache:
         Returns:
           Fitness float64 [P], and how many programs did not run.
         """
-        doubted = self._doubted(keys)
-        # A program whose key is doubted has a key of its own, which is not kept.
-        own = np.where(doubted, np.arange(len(keys), dtype=np.uint64), keys)
-        unique, first, inverse = np.unique(own, return_index=True, return_inverse=True)
-        alone = doubted[first]
-        fitness = np.full(len(unique), np.nan)
-        fitness[~alone] = self.lookup(unique[~alone])
-        unknown = np.flatnonzero(np.isnan(fitness))
-        if len(unknown):
-            fitness[unknown] = run(first[unknown])
-            kept = unknown[~alone[unknown]]
-            self.insert(unique[kept], fitness[kept])
-        return fitness[inverse], len(keys) - len(unknown)
+        unique, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
+        found, doubted = self._look_up(unique)
+        unknown = np.flatnonzero(np.isnan(found) & ~doubted)
+        # Programs whose key is doubted run each for itself, and are not kept.
+        alone = np.flatnonzero(doubted[inverse]) if doubted.any() else np.empty(0, np.int64)
+        running = np.concatenate([alone, first[unknown]])
+        if not len(running):
+            return found[inverse], len(keys)
+        ran = run(running)
+        found[unknown] = ran[len(alone) :]
+        self.insert(unique[unknown], found[unknown])
+        fitness = found[inverse]
+        fitness[alone] = ran[: len(alone)]
+        return fitness, len(keys) - len(running)
 
     def lookup(self, keys: np.ndarray) -> np.ndarray:
         """Fitness of keys (uint64 [n]) as float64 [n]; NaN where a program has to run."""
+        return self._look_up(keys)[0]
+
+    def _look_up(self, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Fitness of keys, and which of them stand for programs that differ: float64 [n] and bool [n]."""
         found = np.full(len(keys), np.nan)
+        doubted = np.zeros(len(keys), bool)
         entries = self._entries
         for index, key in enumerate(keys.tolist()):
             entry = entries.get(key)
-            if entry is not None:
-                entries.move_to_end(key)
-                if self.forget_every and entry[1] >= self.forget_every:
-                    continue
-                found[index] = entry[0]
-                entry[1] += 1
-        return found
+            if entry is None:
+                continue
+            fitness, hits = entry
+            if fitness != fitness:
+                doubted[index] = True
+                continue
+            entries.move_to_end(key)
+            if self.forget_every and hits >= self.forget_every:
+                continue
+            found[index] = fitness
+            entry[1] = hits + 1
+        return found, doubted
 
     def insert(self, keys: np.ndarray, fitness: np.ndarray) -> None:
         """Adds entries, or renews forgotten ones, dropping the least recently used where there is no room."""
@@ -92,11 +103,6 @@ class FitnessCache:
             entries[key] = [np.nan if differs else value, 0]
         while len(entries) > self.capacity:
             entries.popitem(last=False)
-
-    def _doubted(self, keys: np.ndarray) -> np.ndarray:
-        """Which keys (uint64 [n]) stand for programs that differ: bool [n]."""
-        entries = self._entries
-        return np.array([(entry := entries.get(key)) is not None and entry[0] != entry[0] for key in keys.tolist()])
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """The entries, least recently used first: keys, fitness and hits."""
