@@ -112,8 +112,7 @@ class SwitchStrategy:
         self._make_room(population.code.shape[1], most + 1)
         config, groups = self._config, self._groups
         machine = self._machine(fingerprint)
-        share = -(-len(population) // (self._num_threads * _CALLS_PER_THREAD))
-        per_call = min(max(share, _FEWEST_PROGRAMS_PER_CALL), (config.words.instructions - 1) // most)
+        per_call = self._programs_per_call(len(population), (config.words.instructions - 1) // most)
         jobs = [(piece, i) for piece in config.packed.batches(population, per_call) for i in range(len(groups))]
 
         def run_piece(job: tuple[slice, int]) -> None:
@@ -132,6 +131,14 @@ class SwitchStrategy:
 
         run_jobs(run_piece, jobs, self._num_threads)
         return results
+
+    def _programs_per_call(self, num_programs: int, most: int) -> int:
+        """Programs of each call, at most so many; as many calls for each thread."""
+        wanted = min(self._num_threads * _CALLS_PER_THREAD, -(-num_programs // _FEWEST_PROGRAMS_PER_CALL))
+        calls = max(wanted, -(-num_programs // most))
+        if calls > 1:
+            calls = -(-calls // self._num_threads) * self._num_threads
+        return -(-num_programs // calls)
 
     @property
     def num_traces(self) -> int:
