@@ -11,11 +11,12 @@ import statistics
 import time
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from azero_jax import ops
 from azero_jax.evaluator import Evaluator
-from azero_jax.execution import precision
+from azero_jax.execution import in_one_loop, precision
 from azero_jax.initial_programs import HAND_WRITTEN, initial_population
 from azero_jax.instructions import (
     FIRST_OP,
@@ -24,6 +25,7 @@ from azero_jax.instructions import (
     OPCODE,
     OPERAND_A,
     OUTPUT,
+    RESULT_ROWS,
     WORD_SIZE,
     Control,
     ExampleKind,
@@ -34,7 +36,7 @@ from azero_jax.liveness import find_live
 from azero_jax.machine import build_interpreter
 from azero_jax.machine_step import MachineConfig
 from azero_jax.mutation import SearchSpace
-from azero_jax.packed import PackedLayout
+from azero_jax.packed import MAX_PROGRAMS, PackedLayout
 from azero_jax.program import MemorySize, Population, Program
 from azero_jax.switch_strategy import lanes_for
 from azero_jax.task_specs import make_tasks
@@ -150,7 +152,11 @@ def measure_ops(features_size: int, num_tasks: int, dtype: str, repeats: int) ->
     examples = np.zeros((2 + features_size, lanes), dtype)
     bytes_per_nanosecond = _copy_speed()
     with precision(dtype):
-        machine = jax.jit(build_interpreter(config))
+        run = build_interpreter(config)
+        no_results = jnp.zeros((MAX_PROGRAMS, RESULT_ROWS, lanes), dtype)
+        machine = jax.jit(
+            lambda code, examples: in_one_loop(lambda zero, _: run(code | zero, examples), code[WORD_SIZE], no_results)
+        )
 
         def fastest(copies: int, instruction: np.ndarray) -> float:
             code = np.zeros(config.words.size, np.uint32)

@@ -71,13 +71,21 @@ def in_one_loop(compute: Callable[[Array, Array], Array], needed: Array, result:
     XLA makes one native function of all that is in a loop. Outside of loops every array that
     is filled is a task for threads of XLA's own, and waking them takes longer than the task.
 
+    The result is a choice between the new and the old one, so that its memory is in use from the
+    start. XLA would else keep copies of operands there, and it lies elsewhere at each call: where
+    addresses agree in their last 12 bits, reads wait for writes.
+
     Args:
       compute: from a zero (uint32) that XLA does not know and a result not yet made to one
         that is. XLA moves out of the loop what depends on neither.
       needed: uint32; with 0, nothing is computed.
       result: what is returned then, and its shape and dtype.
     """
-    return lax.fori_loop(jnp.uint32(0), jnp.minimum(needed, 1).astype(jnp.uint32), compute, result)
+
+    def once(zero: Array, old: Array) -> Array:
+        return jnp.where(zero == 0, compute(zero, old), old)
+
+    return lax.fori_loop(jnp.uint32(0), jnp.minimum(needed, 1).astype(jnp.uint32), once, result)
 
 
 @functools.cache

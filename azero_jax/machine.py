@@ -46,13 +46,7 @@ def build(config: MachineConfig) -> Callable[..., jax.Array]:
 
     def run(words, examples):
         results = jnp.zeros((MAX_PROGRAMS, RESULT_ROWS, config.lanes), config.dtype)
-
-        def filled(zero, results):
-            # A choice, so that the memory of the results is in use from the start. XLA would else copy operands there,
-            # and it lies elsewhere at each call: where addresses agree in their last bits, reads wait for writes.
-            return jnp.where(zero == 0, run_all(words, examples, zero), results)
-
-        return in_one_loop(filled, words[NUM_PROGRAMS], results)
+        return in_one_loop(lambda zero, _: run_all(words, examples, zero), words[NUM_PROGRAMS], results)
 
     def run_all(words, examples, zero):
         reader = Reader(packed, words, jnp.asarray(table))
