@@ -107,6 +107,9 @@ def report() -> None:
         for value in FLAGS[name].value or []:
             if not value.isdigit():
                 raise ValueError(f"--{name}: {value!r}: expected whole numbers")
+    for xla in FLAGS.xla.split(";"):
+        if xla not in ("ours", "default") and not all(flag.startswith("--") for flag in xla.split() or [""]):
+            raise ValueError(f"--xla: {xla!r}: expected ours, default, or flags that begin with --, apart by ;")
     rows: list[dict] = []
     settings = list(itertools.product(FLAGS.platforms, FLAGS.xla.split(";"), FLAGS.thread_counts))
     for platform, xla, threads in settings:

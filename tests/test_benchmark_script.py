@@ -86,6 +86,10 @@ def test_every_op_is_timed(tmp_path):
         (["--dtypes=float16"], "--dtypes: 'float16': expected some of float32"),
         (["--features_sizes=four"], "--features_sizes: 'four': expected whole numbers"),
         (["--xla=--xla_no_such_flag=1"], "the process ended with"),
+        (
+            ["--xla=ours;our --xla_dump_to=d"],
+            "--xla: 'our --xla_dump_to=d': expected ours, default, or flags that begin",
+        ),
         (["--platforms=abacus"], "abacus"),
         (["--compare=missing.json,missing.json"], "missing.json"),
         (["--compare=one.json"], "--compare: expected two files, got one.json"),
