@@ -93,7 +93,7 @@ class Layout:
     Vectors have an array, and scalars and matrices another, because XLA copies what an op
     reads from the array that it writes. In the second are first fingerprint, s1, best,
     loss, steps, position and s0, then all other scalars, then matrices, then the results;
-    the last row of both is one that nothing reads. `steps` counts the training examples
+    the last row of both is one that nothing depends on. `steps` counts the training examples
     seen, and is negative for a task that has failed; `position` holds the bits of the
     position in the schedule, which is the step of random ops.
 

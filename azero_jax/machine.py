@@ -227,15 +227,17 @@ def _op_branch(config: MachineConfig, op: ops.Op, in_place: bool = False):
 
 
 def _by_detour(config: MachineConfig, op: ops.Op) -> bool:
-    """Whether a vector made of vectors is written to the other array first, so that XLA need not copy what is read."""
-    return set(op.inputs) == {op.output} == {"v"} and _small_loops(config)
+    """Whether a result is written to the other array first, so that XLA need not copy the operands from its own."""
+    inputs = {"s": {"m"}, "v": {"v"}}.get(op.output)
+    return set(op.inputs) == inputs and _small_loops(config)
 
 
 def _written(config: MachineConfig, step: Step, value: jax.Array, kind: str, detour: bool) -> State:
     """The state with a value where the instruction says."""
     if detour:
-        step = step.stored(value, config.layout.first_spare)
-        value = step.memory.read("s", np.uint32(config.layout.first_spare) + step.zero, value.shape[0])
+        other, row = ("s", config.layout.first_spare) if kind == "v" else ("v", config.layout.rows_of_vectors - 1)
+        step = step.stored(value, row, other)
+        value = step.memory.read(other, np.uint32(row) + step.zero, value.shape[0])
     return step.write(value, kind=kind)
 
 
