@@ -10,6 +10,8 @@ examples which remain; so it is with validation.
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -44,6 +46,8 @@ from azero_jax.settling import first_settled
 from azero_jax.superinstructions import first_pair, opcodes
 
 _CONTROL_STEPS = 10
+_STEPS_OF_TRAINING = 3  # check, reveal, next
+_STEPS_OF_VALIDATION = 2  # check, accumulate
 
 # A program must settle by these examples, and its copies of the loop fit in some more instructions.
 _LATEST_TRAIN, _LATEST_VALID = 3, 2
@@ -57,8 +61,13 @@ def most_instructions(lengths: np.ndarray, memory: MemorySize) -> int:
       lengths: int64 [P, 3], lines of each program.
       memory: the addresses there are.
     """
-    lines = lengths[:, SETUP] + 2 * lengths[:, PREDICT] + lengths[:, LEARN]
-    return int(lines.max(initial=0)) + sum(memory) + _CONTROL_STEPS + _ROOM_FOR_COPIES
+    return int(_room(lengths.T, memory).max(initial=0))
+
+
+def _room(lines: Iterable[Any], memory: MemorySize) -> Any:
+    """Instructions that there is room for, of programs with so many lines of Setup, Predict and Learn."""
+    setup, predict, learn = lines
+    return setup + predict + learn + predict + np.uint32(sum(memory) + _CONTROL_STEPS + _ROOM_FOR_COPIES)
 
 
 def assemble(reader: Reader, code: Array, layout: Layout, num_ops: int, seed: Array, normalised: bool) -> Array:
@@ -115,13 +124,6 @@ def assemble(reader: Reader, code: Array, layout: Layout, num_ops: int, seed: Ar
             find((setup_end, predict_end), normalised=False, most=_LATEST_VALID),
         )
 
-    def room(program: Array) -> Array:
-        """Instructions of one program, at least, that there is room for; `most_instructions` is of the longest."""
-        setup, predict, learn = (reader.span(program, function)[1] for function in range(3))
-        return (
-            setup + np.uint32(2) * predict + learn + np.uint32(sum(layout.memory) + _CONTROL_STEPS + _ROOM_FOR_COPIES)
-        )
-
     def visit(program, carry):
         code, scratch, start = carry
         liveness = mark_live(reader, program, scratch, fixed)
@@ -152,21 +154,23 @@ def assemble(reader: Reader, code: Array, layout: Layout, num_ops: int, seed: Ar
         num_predict, num_both = predict_end - setup_end, learn_end - setup_end
         train_settled, valid_settled = settled(liveness)
         load = body + setup_end
-        train_size, valid_size = num_both + np.uint32(3), num_predict + np.uint32(2)
+        train_size = num_both + np.uint32(_STEPS_OF_TRAINING)
+        valid_size = num_predict + np.uint32(_STEPS_OF_VALIDATION)
+        first_train = load + one
 
-        def last(train_settled, valid_settled):
-            """Where the code ends with so many copies."""
+        def epoch_behind(train_settled, valid_settled):
+            """Where the epoch ends, behind so many copies."""
             copies = jnp.maximum(train_settled, one) * train_size + jnp.maximum(valid_settled, one) * valid_size
-            return load + one + copies + one
+            return first_train + copies
 
-        fits = last(train_settled, valid_settled) < start + room(program)
+        lines = [reader.span(program, function)[1] for function in range(3)]
+        fits = epoch_behind(train_settled, valid_settled) + one < start + _room(lines, layout.memory)
         train_settled, valid_settled = (
             jnp.where(fits, number, np.uint32(0)) for number in (train_settled, valid_settled)
         )
-        finish = last(train_settled, valid_settled)
-        epoch = finish - one
+        epoch = epoch_behind(train_settled, valid_settled)
+        finish = epoch + one
         train_copies, valid_copies = jnp.maximum(train_settled, one), jnp.maximum(valid_settled, one)
-        first_train = load + one
         first_valid = first_train + train_copies * train_size
 
         def line(slot, code):
@@ -181,10 +185,9 @@ def assemble(reader: Reader, code: Array, layout: Layout, num_ops: int, seed: Ar
             )
             index = jnp.where(in_train, in_loop - train_copy * num_both, in_valid - valid_copy * num_predict)
             in_learn = in_train & (index >= num_predict)
-            train_steps = np.uint32(2) + np.uint32(3) * train_copy + in_learn.astype(jnp.uint32)
-            valid_steps = np.uint32(2) + np.uint32(3) * train_copies + np.uint32(2) * valid_copy
-            steps = jnp.where(in_train, train_steps, valid_steps)
-            place = body + slot + jnp.where(in_setup, np.uint32(0), steps)
+            copy = jnp.where(in_train, first_train + train_copy * train_size, first_valid + valid_copy * valid_size)
+            # Behind the check, and in Learn behind the reveal, too.
+            place = jnp.where(in_setup, body + slot, copy + one + index + in_learn.astype(jnp.uint32))
             index = jnp.where(in_setup, slot, index + setup_end)
             function = jnp.where(in_setup, np.uint32(SETUP), jnp.where(in_learn, np.uint32(LEARN), np.uint32(PREDICT)))
             first = jnp.where(function == SETUP, np.uint32(0), jnp.where(function == PREDICT, setup_end, predict_end))
@@ -219,7 +222,7 @@ def assemble(reader: Reader, code: Array, layout: Layout, num_ops: int, seed: Ar
         def next_copy(copy, copies):
             return jnp.where(copy + one < copies, copy + one, np.uint32(0))
 
-        def train_steps(copy, code):
+        def control_training(copy, code):
             check = first_train + copy * train_size
             reveal, next_ = check + one + num_predict, check + train_size - one
             rest = (train_settled != 0) & (copy + one == train_copies)
@@ -227,7 +230,7 @@ def assemble(reader: Reader, code: Array, layout: Layout, num_ops: int, seed: Ar
             code = emit(code, reveal, jnp.where(rest, np.uint32(Control.REVEAL_REST), np.uint32(Control.REVEAL)))
             return emit(code, next_, Control.NEXT, *jumps(next_, next_copy(copy, train_copies), np.uint32(0)))
 
-        def valid_steps(copy, code):
+        def control_validation(copy, code):
             check = first_valid + copy * valid_size
             place = check + valid_size - one
             rest = (valid_settled != 0) & (copy + one == valid_copies)
@@ -236,8 +239,8 @@ def assemble(reader: Reader, code: Array, layout: Layout, num_ops: int, seed: Ar
             return emit(code, place, step, *jumps(place, np.uint32(0), next_copy(copy, valid_copies)))
 
         code = emit(code, load, Control.LOAD, *jumps(load, np.uint32(0), np.uint32(0)))
-        code = lax.fori_loop(jnp.uint32(0), train_copies, train_steps, code)
-        code = lax.fori_loop(jnp.uint32(0), valid_copies, valid_steps, code)
+        code = lax.fori_loop(jnp.uint32(0), train_copies, control_training, code)
+        code = lax.fori_loop(jnp.uint32(0), valid_copies, control_validation, code)
         code = emit(code, epoch, Control.EPOCH, load - (epoch + one))
         result = np.uint32(layout.first_result) + np.uint32(RESULT_ROWS) * program
         code = emit(code, finish, Control.FINISH, 0, 0, result)

@@ -11,14 +11,13 @@ import numpy as np
 
 from azero_jax import gradient_descent, tuning
 from azero_jax.addresses import smallest_memory
-from azero_jax.evaluator import Evaluator
+from azero_jax.evaluator import ROOM_FOR_ALL_FEATURES, Evaluator
 from azero_jax.initial_programs import HAND_WRITTEN
 from azero_jax.liveness import simplify
 from azero_jax.program import MemorySize, Population, Program
 from azero_jax.tasks import Tasks
 
-# Up to so many features, memories have a multiple of so many addresses of each kind.
-_SMALL_FEATURES = 32
+# Where there is room for all addresses, memories have a multiple of so many of each kind.
 _ADDRESSES_STEP = 8
 
 
@@ -72,7 +71,7 @@ def evaluator_of(program: Program, tasks: Tasks, *, seed: int = 0, dtype: str = 
     """
     population = Population.from_programs([program])
     memory = smallest_memory(population, tasks.vector_labels)
-    if tasks.features_size <= _SMALL_FEATURES:
+    if tasks.features_size <= ROOM_FOR_ALL_FEATURES:
         memory = MemorySize(*(-(-count // _ADDRESSES_STEP) * _ADDRESSES_STEP for count in memory))
     evaluator = Evaluator(tasks, memory=memory, seed=seed, dtype=dtype)
     evaluator.make_room(population)

@@ -37,7 +37,7 @@ STRATEGIES = ("auto", "switch", "vmap")
 
 # Up to so many features there is room for every address from the start: it costs little,
 # and a machine for each set of addresses would cost compiling.
-_ROOM_FOR_ALL_FEATURES = 32
+ROOM_FOR_ALL_FEATURES = 32
 
 
 class Evaluation(NamedTuple):
@@ -133,7 +133,7 @@ class Evaluator:
         self._schedules: dict[tuple[int, int, int], np.ndarray] = {}
         self.strategy = strategy if strategy != "auto" else ("switch" if jax.default_backend() == "cpu" else "vmap")
         self._fingerprint = fingerprint
-        small = tasks.features_size <= _ROOM_FOR_ALL_FEATURES
+        small = tasks.features_size <= ROOM_FOR_ALL_FEATURES
         self._in_use = AddressesInUse.all_of(self.memory) if small else AddressesInUse.always(tasks.vector_labels)
         self._strategy = self._strategy_with(self._in_use)
 
@@ -162,11 +162,10 @@ class Evaluator:
         """
         if self._has_room_for_all():
             return
-        if population is not None:
-            population.check_addresses(self.memory)
         if population is None:
             wanted = AddressesInUse.all_of(self.memory)
         else:
+            population.check_addresses(self.memory)
             wanted = AddressesInUse.of(population, self.tasks.vector_labels)
         if self._in_use | wanted == self._in_use:
             return

@@ -56,10 +56,10 @@ class FitnessCache:
           Fitness float64 [P], and how many programs did not run.
         """
         unique, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
-        found, doubted = self._look_up(unique)
+        found, doubted = self.lookup(unique)
         unknown = np.flatnonzero(np.isnan(found) & ~doubted)
         # Programs whose key is doubted run each for itself, and are not kept.
-        alone = np.flatnonzero(doubted[inverse]) if doubted.any() else np.empty(0, np.int64)
+        alone = np.flatnonzero(doubted[inverse])
         running = np.concatenate([alone, first[unknown]])
         if not len(running):
             return found[inverse], len(keys)
@@ -70,12 +70,12 @@ class FitnessCache:
         fitness[alone] = ran[: len(alone)]
         return fitness, len(keys) - len(running)
 
-    def lookup(self, keys: np.ndarray) -> np.ndarray:
-        """Fitness of keys (uint64 [n]) as float64 [n]; NaN where a program has to run."""
-        return self._look_up(keys)[0]
+    def lookup(self, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Fitness of keys (uint64 [n]), and which of them stand for programs that differ.
 
-    def _look_up(self, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Fitness of keys, and which of them stand for programs that differ: float64 [n] and bool [n]."""
+        Returns:
+          Fitness float64 [n], NaN where a program has to run, and bool [n].
+        """
         found = np.full(len(keys), np.nan)
         doubted = np.zeros(len(keys), bool)
         entries = self._entries

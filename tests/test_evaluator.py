@@ -62,7 +62,7 @@ def test_room_for_the_addresses_in_use_changes_no_result(monkeypatch, strategy):
     larger = random_population(1, memory=MemorySize(4, 5, 4), seed=3)[0]
     tasks = regression_tasks()
     expected = Evaluator(tasks, memory=MEMORY, strategy=strategy).evaluate([small, larger]).fitness
-    monkeypatch.setattr("azero_jax.evaluator._ROOM_FOR_ALL_FEATURES", 0)
+    monkeypatch.setattr("azero_jax.evaluator.ROOM_FOR_ALL_FEATURES", 0)
     evaluator = Evaluator(tasks, memory=MEMORY, strategy=strategy)
     needed = [evaluator.needed_bytes]
     for index in (0, 1, 0):

@@ -223,21 +223,21 @@ def keys(*values):
 def test_cache_drops_the_least_recently_used():
     cache = FitnessCache(2)
     cache.insert(keys(1, 2), np.array([0.1, 0.2]))
-    assert cache.lookup(keys(1)).tolist() == [0.1]
+    assert cache.lookup(keys(1))[0].tolist() == [0.1]
     cache.insert(keys(3), np.array([0.3]))
-    np.testing.assert_array_equal(cache.lookup(keys(1, 2, 3)), [0.1, np.nan, 0.3])
+    np.testing.assert_array_equal(cache.lookup(keys(1, 2, 3))[0], [0.1, np.nan, 0.3])
     copy = FitnessCache(2)
     copy.restore(cache.to_arrays())
     copy.insert(keys(4), np.array([0.4]))
-    np.testing.assert_array_equal(copy.lookup(keys(1, 3, 4)), [np.nan, 0.3, 0.4])
+    np.testing.assert_array_equal(copy.lookup(keys(1, 3, 4))[0], [np.nan, 0.3, 0.4])
 
 
 def test_cache_forgets():
     cache = FitnessCache(10, forget_every=3)
     cache.insert(keys(7), np.array([0.7]))
-    assert [bool(np.isfinite(cache.lookup(keys(7))[0])) for _ in range(4)] == [True, True, True, False]
+    assert [bool(np.isfinite(cache.lookup(keys(7))[0][0])) for _ in range(4)] == [True, True, True, False]
     cache.insert(keys(7), np.array([0.72]))  # the next program of this key has run, and is the same
-    assert cache.lookup(keys(7)).tolist() == [0.72]
+    assert cache.lookup(keys(7))[0].tolist() == [0.72]
     for settings in ({"capacity": 0}, {"capacity": 1, "forget_every": 1}, {"capacity": 1, "forget_every": -1}):
         with pytest.raises(ValueError):
             FitnessCache(**settings)
