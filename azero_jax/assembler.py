@@ -19,7 +19,6 @@ from jax import Array, lax
 
 from azero_jax import draws, ops
 from azero_jax.instructions import (
-    FIRST_OP,
     HALTED,
     RESULT_ROWS,
     WORD_SIZE,
@@ -43,7 +42,7 @@ from azero_jax.liveness import (
 from azero_jax.packed import NUM_PROGRAMS, Line, Reader, at
 from azero_jax.program import MemorySize
 from azero_jax.settling import first_settled
-from azero_jax.superinstructions import first_pair, opcodes
+from azero_jax.superinstructions import InstructionSet
 
 _CONTROL_STEPS = 10
 _STEPS_OF_TRAINING = 3  # check, reveal, next
@@ -70,14 +69,16 @@ def _room(lines: Iterable[Any], memory: MemorySize) -> Any:
     return setup + predict + learn + predict + np.uint32(sum(memory) + _CONTROL_STEPS + _ROOM_FOR_COPIES)
 
 
-def assemble(reader: Reader, code: Array, layout: Layout, num_ops: int, seed: Array, normalised: bool) -> Array:
+def assemble(
+    reader: Reader, code: Array, layout: Layout, instruction_set: InstructionSet, seed: Array, normalised: bool
+) -> Array:
     """Emits the code of all programs of a batch, and a halt behind it.
 
     Args:
       reader: of the batch.
       code: uint32, where it goes: WORD_SIZE numbers for each instruction, from the start.
       layout: where registers and results live in the machine's memory.
-      num_ops: ops that the machine knows, which may be fewer than there are by now.
+      instruction_set: of the machine; the programs hold no other ops.
       seed: uint32 scalar, of the random ops.
       normalised: whether predictions become probabilities before Learn.
 
@@ -89,7 +90,8 @@ def assemble(reader: Reader, code: Array, layout: Layout, num_ops: int, seed: Ar
     rows = jnp.asarray(np.concatenate([layout.rows(kind) for kind in ops.KINDS] + [[0]]).astype(np.uint32))
     zeroing = np.repeat([Control.ZERO_SCALAR, Control.ZERO_VECTOR, Control.ZERO_MATRIX], layout.memory)
     zero_steps = jnp.asarray(zeroing.astype(np.uint32))
-    in_place, pairs = (jnp.asarray(codes.ravel()) for codes in opcodes(num_ops))
+    single, in_place, pairs = (jnp.asarray(codes.ravel()) for codes in instruction_set.opcodes())
+    num_ops = np.uint32(len(instruction_set.op_table))
 
     def emit(code, place, *fields):
         words = [jnp.asarray(field, jnp.uint32) for field in fields]
@@ -101,7 +103,7 @@ def assemble(reader: Reader, code: Array, layout: Layout, num_ops: int, seed: Ar
         number = at(scratch.order, index)
         second = reader.line(number)
         marks = at(scratch.live, number).astype(jnp.uint32)
-        fields = at(pairs, line.op * np.uint32(num_ops) + second.op)
+        fields = at(pairs, line.op * num_ops + second.op)
         found = jnp.uint32(0)
         for place, (read, other, dies) in enumerate(
             ((second.in1, second.in2, IN1_DIES), (second.in2, second.in1, IN2_DIES))
@@ -111,7 +113,7 @@ def assemble(reader: Reader, code: Array, layout: Layout, num_ops: int, seed: Ar
                 index = fields >> np.uint32(8 * (place + 2 * rewrites)) & np.uint32(0xFF)
                 usable = fits & (other == second.out) if rewrites else fits
                 found = jnp.where(usable & (index != 0), index, found)
-        return jnp.where(found != 0, found + np.uint32(first_pair(num_ops) - 1), np.uint32(0))
+        return jnp.where(found != 0, found + np.uint32(instruction_set.first_pair - 1), np.uint32(0))
 
     def settled(liveness: Liveness) -> tuple[Array, Array]:
         """At which training, and at which validation example a program settles."""
@@ -193,7 +195,7 @@ def assemble(reader: Reader, code: Array, layout: Layout, num_ops: int, seed: Ar
             first = jnp.where(function == SETUP, np.uint32(0), jnp.where(function == PREDICT, setup_end, predict_end))
             line = reader.line(at(order, index))
             is_last = index + one == at(liveness.ends, function)
-            opcode = np.uint32(FIRST_OP) + line.op
+            opcode = at(single, line.op)
             for special in (
                 jnp.where(line.in1 == line.out, at(in_place, line.op), np.uint32(0)),
                 jnp.where(is_last, np.uint32(0), pair(liveness.scratch, line, index + one)),

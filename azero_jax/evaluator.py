@@ -6,13 +6,14 @@ the strategy assemble and run the rest, and puts the results back in order.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import jax
 import numpy as np
 
-from azero_jax import ops, xla_flags
+from azero_jax import ops as op_table
+from azero_jax import xla_flags
 from azero_jax.addresses import AddressesInUse
 from azero_jax.equivalence import structural_keys
 from azero_jax.execution import available_cores
@@ -26,6 +27,7 @@ from azero_jax.instructions import (
     ExampleKind,
 )
 from azero_jax.program import MemorySize, Population, Program
+from azero_jax.superinstructions import USUAL_OPS
 from azero_jax.switch_strategy import RunSettings, SwitchStrategy
 from azero_jax.tasks import Tasks
 from azero_jax.text import OP
@@ -86,6 +88,10 @@ class Evaluator:
       deduplicate: whether programs that are the same but for dead instructions and
         names are run once. Results do not depend on it.
       fingerprint: what `probe` hashes, "errors" or "predictions".
+      ops: names of the ops that programs are expected to hold; by default those of linear
+        models and networks. The machine is compiled with these and the first programs'
+        ops, which takes a third of the time of all, and once more with all if other
+        programs need it. Results do not depend on it.
 
     Raises:
       ValueError: an argument out of range, or more memory is needed than there is.
@@ -103,6 +109,7 @@ class Evaluator:
         num_threads: int | None = None,
         deduplicate: bool = True,
         fingerprint: str = "errors",
+        ops: Iterable[str] | None = None,
     ):
         if not isinstance(tasks, Tasks):
             raise ValueError(f"tasks: expected Tasks, got {type(tasks).__name__}")
@@ -129,7 +136,9 @@ class Evaluator:
         self.max_abs_error = float(max_abs_error)
         self.deduplicate = deduplicate
         self.num_threads = num_threads or available_cores()
-        self._num_ops = len(ops.table())
+        self._num_ops = len(op_table.table())
+        expected = USUAL_OPS if ops is None else {0, *(op_table.op_named(name).id for name in ops)}
+        self._expected_ops = tuple(sorted(expected))
         self._schedules: dict[tuple[int, int, int], np.ndarray] = {}
         self.strategy = strategy if strategy != "auto" else ("switch" if jax.default_backend() == "cpu" else "vmap")
         self._fingerprint = fingerprint
@@ -147,6 +156,7 @@ class Evaluator:
             self._fingerprint,
             self._num_positions(),
             () if in_use.memory == self.memory else in_use.register_numbers(self.memory),
+            self._expected_ops,
         )
         if self.strategy == "vmap":
             return VmapStrategy(self.tasks, settings)
@@ -216,7 +226,7 @@ class Evaluator:
     def _check_ops(self, population: Population) -> None:
         later = np.argwhere(population.code[..., OP] >= self._num_ops)
         if len(later):
-            op = ops.table()[population.code[later[0][0], later[0][1], OP]]
+            op = op_table.table()[population.code[later[0][0], later[0][1], OP]]
             raise ValueError(f"program {later[0][0]}: {op.name} was registered after this evaluator was made")
 
     def run(self, population: Population, num_train_examples: int | None = None) -> Evaluation:

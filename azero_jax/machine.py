@@ -28,7 +28,7 @@ from azero_jax.execution import in_one_loop
 from azero_jax.instructions import CONSTANTS, DRAW_KEY, HALTED, OPERAND_A, OPERAND_B, OUTPUT, RESULT_ROWS, WORD_SIZE
 from azero_jax.machine_step import MachineConfig, Memory, Operands, State, Step, nothing, switched
 from azero_jax.packed import MAX_PROGRAMS, NUM_PROGRAMS, Reader, at, op_table_words
-from azero_jax.superinstructions import IN_PLACE_OPS, PAIRS, Pair
+from azero_jax.superinstructions import Pair
 
 
 def build(config: MachineConfig) -> Callable[..., jax.Array]:
@@ -57,7 +57,7 @@ def build(config: MachineConfig) -> Callable[..., jax.Array]:
         code = lax.dynamic_update_slice(code, extra, (np.uint32(layout.first_position),))
         seed = at(words, words.shape[0] - 1)
         normalised = config.loss != "rmse"
-        return run_code(assemble(reader, code, config.layout, len(config.op_table), seed, normalised), examples)
+        return run_code(assemble(reader, code, config.layout, config.instruction_set, seed, normalised), examples)
 
     return run
 
@@ -69,9 +69,10 @@ def build_interpreter(config: MachineConfig) -> Callable[..., jax.Array]:
       A function of (code, examples) that returns what the function of `build` does;
       `code` holds instructions, the schedule and the numbers of the tasks, as `Words`.
     """
-    branches = control_branches(config) + [_op_branch(config, op) for op in config.op_table]
-    branches += [_op_branch(config, ops.op_named(name), in_place=True) for name in IN_PLACE_OPS]
-    branches += [_pair_branch(config, pair) for pair in PAIRS]
+    instruction_set = config.instruction_set
+    branches = control_branches(config) + [_op_branch(config, op) for op in instruction_set.single]
+    branches += [_op_branch(config, op, in_place=True) for op in instruction_set.in_place]
+    branches += [_pair_branch(config, pair) for pair in instruction_set.pairs]
 
     def step(state: State, operands: Operands) -> State:
         opcode = at(operands.words, state.program_counter * np.uint32(WORD_SIZE)).astype(jnp.int32)

@@ -14,9 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from azero_jax import ops
 from azero_jax.instructions import OUTPUT, WORD_SIZE, Layout, Words
 from azero_jax.packed import PackedLayout, at
+from azero_jax.superinstructions import InstructionSet
 
 
 class Memory(NamedTuple):
@@ -59,7 +59,7 @@ class MachineConfig(NamedTuple):
       dtype: "float32" or "float64".
       lanes: D, tasks that run side by side.
       fingerprint: what is hashed, of `FINGERPRINTS`, or "" for nothing.
-      op_table: the ops known.
+      instruction_set: the ops known and compiled.
       packed: the form in which programs come.
       words: where code, schedule and task numbers are.
     """
@@ -71,7 +71,7 @@ class MachineConfig(NamedTuple):
     dtype: str
     lanes: int
     fingerprint: str
-    op_table: tuple[ops.Op, ...]
+    instruction_set: InstructionSet
     packed: PackedLayout
     words: Words
 

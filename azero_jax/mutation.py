@@ -73,6 +73,11 @@ class SearchSpace:
         return (self.setup_ops, self.predict_ops, self.learn_ops)
 
     @property
+    def every_op(self) -> frozenset[str]:
+        """Op names of all component functions."""
+        return frozenset(name for names in self.op_names for name in names)
+
+    @property
     def mutable_functions(self) -> np.ndarray:
         """Component functions that mutation may change, int64."""
         return np.array([function for function, names in enumerate(self.op_names) if names], np.int64)

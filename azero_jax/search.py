@@ -96,6 +96,7 @@ def make_evaluator(tasks: Tasks, settings: SearchSettings, random_ops_seed: int)
         num_threads=evaluation.num_threads or None,
         seed=random_ops_seed,
         fingerprint=settings.equivalence.fingerprint,
+        ops=settings.space.every_op,
     )
     evaluator.make_room()
     return evaluator

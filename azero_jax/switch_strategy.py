@@ -21,7 +21,9 @@ from azero_jax.machine import build
 from azero_jax.machine_step import MachineConfig
 from azero_jax.packed import PackedLayout, pack, power_of_two
 from azero_jax.program import MemorySize, Population
+from azero_jax.superinstructions import InstructionSet
 from azero_jax.tasks import Tasks
+from azero_jax.text import OP
 
 # Room for instructions: so many programs of a usual length, should all their lines be live.
 _PROGRAMS_OF_A_CALL = 64
@@ -48,6 +50,7 @@ class RunSettings(NamedTuple):
       num_positions: entries of the longest schedule.
       register_numbers: what random ops know each register of the memory by; as it is
         numbered, if empty.
+      expected_ops: ids of the ops that programs are expected to hold.
     """
 
     memory: MemorySize
@@ -57,6 +60,7 @@ class RunSettings(NamedTuple):
     fingerprint: str
     num_positions: int
     register_numbers: tuple[int, ...] = ()
+    expected_ops: tuple[int, ...] = ()
 
 
 class SwitchStrategy:
@@ -87,7 +91,7 @@ class SwitchStrategy:
             dtype=dtype,
             lanes=lanes,
             fingerprint="",
-            op_table=ops.table(),
+            instruction_set=InstructionSet(ops.table(), settings.expected_ops),
             packed=PackedLayout.fitting(0, np.dtype(dtype).itemsize // 4, settings.memory),
             words=Words(
                 power_of_two(_PROGRAMS_OF_A_CALL * (sum(settings.memory) + _USUAL_LENGTH)),
@@ -110,6 +114,7 @@ class SwitchStrategy:
             return results
         most = most_instructions(population.lengths, self._config.layout.memory)
         self._make_room(population.code.shape[1], most + 1)
+        self._learn_ops(np.unique(population.code[..., OP]))
         config, groups = self._config, self._groups
         machine = self._machine(fingerprint)
         per_call = self._programs_per_call(len(population), (config.words.instructions - 1) // most)
@@ -146,7 +151,7 @@ class SwitchStrategy:
         return sum(self._machine(fingerprint).num_traces for fingerprint in (False, True))
 
     def _make_room(self, lines: int, instructions: int) -> None:
-        """Makes pieces larger until the longest program fits: the one reason to compile again."""
+        """Makes pieces larger until the longest program fits: one of two reasons to compile again."""
         config = self._config
         if lines <= config.packed.lines and instructions <= config.words.instructions:
             return
@@ -156,6 +161,14 @@ class SwitchStrategy:
         )
         self._config = config._replace(packed=packed, words=dataclasses.replace(config.words, instructions=size))
         self._machines.clear()
+
+    def _learn_ops(self, wanted: np.ndarray) -> None:
+        """Makes sure that machines are compiled with some ops: the second time with all, so that there is no third."""
+        known = self._config.instruction_set
+        instruction_set = known.with_ops(wanted, grown=bool(self._machines))
+        if instruction_set != known:
+            self._config = self._config._replace(instruction_set=instruction_set)
+            self._machines.clear()
 
     def _machine(self, fingerprint: bool) -> _CompiledMachine:
         machine = self._machines.get(fingerprint)

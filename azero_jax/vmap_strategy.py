@@ -31,6 +31,7 @@ from azero_jax.instructions import (
 from azero_jax.liveness import find_live
 from azero_jax.packed import RegisterNumbers
 from azero_jax.program import Population, op_columns
+from azero_jax.superinstructions import InstructionSet
 from azero_jax.switch_strategy import RunSettings, TaskGroup, check_memory, task_groups
 from azero_jax.tasks import Tasks
 from azero_jax.text import IN1, IN2, OP, OUT
@@ -90,13 +91,13 @@ class VmapStrategy:
         self._max_abs_error = settings.max_abs_error
         self._fingerprint = settings.fingerprint
         self._seed_word = draws.seed_word(settings.seed)
-        self._op_table = ops.table()
+        self._instructions = InstructionSet(ops.table(), settings.expected_ops)
         self._num_positions = settings.num_positions
         self._num_traces = [0]
         numbers = sum(count * tasks.features_size**rank for rank, count in enumerate(settings.memory))
         bytes_of_a_call = 2 * _PROGRAMS_PER_CALL * tasks.num_tasks * numbers * np.dtype(dtype).itemsize
         self.needed_bytes = check_memory(bytes_of_a_call, tasks, settings)
-        self._jitted = jax.jit(self._run_batch, static_argnames=("capacity", "fingerprint"))
+        self._jitted = jax.jit(self._run_batch, static_argnames=("capacity", "fingerprint", "compiled"))
 
     @functools.cached_property
     def _group(self) -> TaskGroup:
@@ -137,13 +138,15 @@ class VmapStrategy:
             padded[program, place] = values
             return padded
 
-        columns = (op, code[:, IN1], code[:, IN2], code[:, OUT], element, values, key)
+        self._instructions = self._instructions.with_ops(np.unique(op), grown=self._num_traces[0] > 0)
+        place_of_op = np.searchsorted(self._instructions.compiled, op).astype(np.int32)
+        columns = (place_of_op, code[:, IN1], code[:, IN2], code[:, OUT], element, values, key)
         return LineAssembly(Lines(*map(scatter, columns)), capacity)  # type: ignore[arg-type]
 
     def _draw_keys(self, program: np.ndarray, function: np.ndarray, op: np.ndarray, out: np.ndarray) -> np.ndarray:
         """Keys of live random lines, uint32 [n], as the assembler's."""
         register = self._register_numbers[out + RegisterNumbers.of(self._memory).first[op_columns().kinds[OUT][op]]]
-        identity = (function * len(self._op_table) + op) * 65536 + register
+        identity = (function * len(self._instructions.op_table) + op) * 65536 + register
         order = np.lexsort((identity, program))  # stable: keeps the order of lines
         same = (np.diff(identity[order], prepend=-1) == 0) & (np.diff(program[order], prepend=-1) == 0)
         position = np.arange(len(order))
@@ -167,6 +170,7 @@ class VmapStrategy:
                     self._group.numbers,
                     capacity=assembly.capacity,
                     fingerprint=fingerprint,
+                    compiled=self._instructions.single,
                 )
                 results[first : first + len(chosen)] = np.asarray(out)[: len(chosen)]
         return results
@@ -176,13 +180,13 @@ class VmapStrategy:
         """How often the machine was traced, and so compiled."""
         return self._num_traces[0]
 
-    def _run_batch(self, lines: Lines, schedule, examples, numbers, *, capacity, fingerprint) -> jax.Array:
+    def _run_batch(self, lines: Lines, schedule, examples, numbers, *, capacity, fingerprint, compiled) -> jax.Array:
         self._num_traces[0] += 1
-        one_task = functools.partial(self._run_one, capacity=capacity, fingerprint=fingerprint)
+        one_task = functools.partial(self._run_one, capacity=capacity, fingerprint=fingerprint, compiled=compiled)
         all_tasks = jax.vmap(one_task, in_axes=(None, None, 1, 0), out_axes=1)
         return jax.vmap(all_tasks, in_axes=(0, None, None, None))(lines, schedule, examples, numbers)
 
-    def _run_one(self, lines: Lines, schedule, examples, number, *, capacity, fingerprint) -> jax.Array:
+    def _run_one(self, lines: Lines, schedule, examples, number, *, capacity, fingerprint, compiled) -> jax.Array:
         """One program on one task, [RESULT_ROWS]."""
         tasks, memory_size, dtype = self._tasks, self._memory, np.dtype(self.dtype)
         features_size = tasks.features_size
@@ -191,7 +195,7 @@ class VmapStrategy:
 
         def execute(function: int, memory: _Memory, step) -> _Memory:
             def body(line, memory):
-                return self._execute_line(Lines(*(column[line] for column in lines)), memory, step, number)
+                return self._execute_line(Lines(*(column[line] for column in lines)), memory, step, number, compiled)
 
             return lax.fori_loop(int(ends[function] - capacity[function]), int(ends[function]), body, memory)
 
@@ -267,21 +271,23 @@ class VmapStrategy:
             best = jnp.where(alive & (loss < best), loss, best)
             return memory, best, jnp.zeros_like(loss), alive, steps, state
 
+        # Each is compiled, with all ops in it, as often as it is listed: once.
+        branches = [train, validate, end_epoch, lambda carry, example, step: carry]
         by_kind = {
-            ExampleKind.TRAIN: train,
-            ExampleKind.TRAIN_AFTER_CHECK: train,
-            ExampleKind.VALID: validate,
-            ExampleKind.VALID_AFTER_CHECK: validate,
-            ExampleKind.EPOCH_END: end_epoch,
-            ExampleKind.END: lambda carry, example, step: carry,
+            ExampleKind.TRAIN: 0,
+            ExampleKind.TRAIN_AFTER_CHECK: 0,
+            ExampleKind.VALID: 1,
+            ExampleKind.VALID_AFTER_CHECK: 1,
+            ExampleKind.EPOCH_END: 2,
+            ExampleKind.END: 3,
         }
-        branches = [by_kind[kind] for kind in ExampleKind]
+        branch_of_kind = jnp.array([by_kind[kind] for kind in ExampleKind])
 
         def visit(carry, position):
             entry = schedule[position]
             kind = (entry & np.uint32((1 << SCHEDULE_SHIFT) - 1)).astype(jnp.int32)
             example = examples[(entry >> SCHEDULE_SHIFT).astype(jnp.int32)]
-            return lax.switch(kind, branches, carry, example, position.astype(jnp.uint32)), None
+            return lax.switch(branch_of_kind[kind], branches, carry, example, position.astype(jnp.uint32)), None
 
         memory = _Memory(
             jnp.zeros(memory_size.scalars, dtype),
@@ -295,7 +301,7 @@ class VmapStrategy:
         # The fingerprint as a number that both dtypes hold exactly.
         return jnp.stack([best, steps.astype(dtype), (state >> np.uint32(8)).astype(dtype)])
 
-    def _execute_line(self, line: Lines, memory: _Memory, step, number) -> _Memory:
+    def _execute_line(self, line: Lines, memory: _Memory, step, number, compiled) -> _Memory:
         """One instruction: every op's value, a select among them, and one write per kind."""
         features_size, dtype = self._tasks.features_size, np.dtype(self.dtype)
         shapes = {kind: ops.output_shape(kind, features_size) for kind in ops.KINDS}
@@ -330,8 +336,8 @@ class VmapStrategy:
 
             return triple
 
-        values = lax.switch(line.op, [branch(op) for op in self._op_table], line.constants)
-        outputs = jnp.array([ops.KINDS.find(op.output) if op.output else -1 for op in self._op_table])[line.op]
+        values = lax.switch(line.op, [branch(op) for op in compiled], line.constants)
+        outputs = jnp.array([ops.KINDS.find(op.output) if op.output else -1 for op in compiled])[line.op]
         updated = []
         for index, (kind, value) in enumerate(zip(ops.KINDS, values)):
             array = getattr(memory, kind)

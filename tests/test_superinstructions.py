@@ -8,14 +8,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from generated import random_population, regression_tasks
 
-from azero_jax import Evaluator, MemorySize, Program, machine, ops, superinstructions, switch_strategy
+from azero_jax import Evaluator, MemorySize, Program, ops, superinstructions, switch_strategy
 from azero_jax.assembler import assemble
 from azero_jax.instructions import WORD_SIZE, Layout
 from azero_jax.packed import PackedLayout, Reader, op_table_words, pack
 from azero_jax.program import Instruction, Population
-from azero_jax.superinstructions import PAIRS, first_pair
+from azero_jax.superinstructions import PAIRS, InstructionSet
 from azero_jax.task_specs import make_tasks
+from azero_jax.text import OP
 
 MEMORY = MemorySize(8, 8, 8)
 FEATURES_SIZE = 3
@@ -57,6 +59,7 @@ PAIR_TEXTS = [(pair, place) for pair in PAIRS for place in ((0, 1) if pair.commu
 
 
 LAYOUT = PackedLayout.fitting(0, 1, MEMORY)
+EVERY_OP = InstructionSet(ops.table(), tuple(range(len(ops.table()))))
 
 
 @functools.cache
@@ -67,7 +70,7 @@ def assembler():
     def code_of(words):
         reader = Reader(LAYOUT, words, jnp.asarray(table))
         code = jnp.zeros(100 * WORD_SIZE, jnp.uint32)
-        return assemble(reader, code, Layout(MEMORY, FEATURES_SIZE), len(ops.table()), jnp.uint32(0), normalised=False)
+        return assemble(reader, code, Layout(MEMORY, FEATURES_SIZE), EVERY_OP, jnp.uint32(0), normalised=False)
 
     return jax.jit(code_of)
 
@@ -81,7 +84,7 @@ def opcodes_of(text: str) -> set[int]:
 
 @pytest.mark.parametrize("pair, place", PAIR_TEXTS, ids=[f"{p.first}-{p.second}-{i}" for p, i in PAIR_TEXTS])
 def test_a_pair_is_found_unless_its_first_result_is_read_again(pair, place):
-    found = {first_pair(len(ops.table())) + PAIRS.index(other) for other in PAIRS if other[:2] == pair[:2]}
+    found = {EVERY_OP.first_pair + PAIRS.index(other) for other in PAIRS if other[:2] == pair[:2]}
     assert found & opcodes_of(pair_text(pair, place))
     assert not found & opcodes_of(pair_text(pair, place, read_again=True))
 
@@ -105,10 +108,26 @@ def test_running_together_changes_no_bit(monkeypatch):
 
     together = fitness()
     with monkeypatch.context() as patch:
-        for module in (superinstructions, machine):
-            patch.setattr(module, "PAIRS", ())
-            patch.setattr(module, "IN_PLACE_OPS", ())
+        patch.setattr(superinstructions, "PAIRS", ())
+        patch.setattr(superinstructions, "IN_PLACE_OPS", ())
         one_by_one = fitness()
     switch_strategy._compiled_machine.cache_clear()
     np.testing.assert_array_equal(together, one_by_one)
     assert (together > 0).all()
+
+
+def test_a_machine_with_few_ops_gives_what_the_one_with_all_does():
+    tasks = regression_tasks(num_tasks=3)
+    population = random_population(300, lengths=(4, 5, 5), seed=3)
+    few = sorted({*superinstructions.USUAL_OPS, ops.op_named("VECTOR_NORM").id})
+    population.code[..., OP] = np.where(np.isin(population.code[..., OP], few), population.code[..., OP], 0)
+    population.code[population.code[..., OP] == 0] = 0
+    evaluator = Evaluator(tasks, memory=MemorySize(6, 5, 4), deduplicate=False)
+    alone = evaluator.evaluate(population).fitness
+    assert evaluator.num_traces == 1
+    # The first programs' ops are compiled with the usual ones; another op brings all.
+    evaluator.evaluate([Program.from_text("def Predict():\n  s1 = sin(s2)\n")])
+    np.testing.assert_array_equal(evaluator.evaluate(population).fitness, alone)
+    evaluator.evaluate([Program.from_text("def Predict():\n  s1 = cos(s2)\n")])
+    assert evaluator.num_traces == 1
+    assert len(np.unique(alone)) > 20
