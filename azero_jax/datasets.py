@@ -75,6 +75,11 @@ def load(name: str, path: str = "") -> Dataset:
     return DATASETS[name](name, pathlib.Path(path))
 
 
+def needs(name: str) -> str:
+    """What the path of a dataset has to be, in words."""
+    return "nothing but scikit-learn" if name in _BUNDLED else f"path=, {_EXPECTED[name]}"
+
+
 def files(name: str, path: str) -> list[pathlib.Path]:
     """The files that `load` would read, for those that are there; none for bundled sets."""
     if name in _BUNDLED or not path:

@@ -1,9 +1,9 @@
 """All experiment settings as absl flags, under the names of the C++ release.
 
-The only module that knows flags: it defines them and turns their values into
-`settings.Settings`. Names in the help texts are fields of `SearchExperimentSpec`
-(experiment.proto) unless they say otherwise. What islands do not share comes from
-flags, too: each has its own copy of them all.
+It defines the flags of a search and turns their values into `settings.Settings`. Names
+in the help texts are fields of `SearchExperimentSpec` (experiment.proto) unless they say
+otherwise. What islands do not share comes from flags, too: each has its own copy of them
+all.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ import copy
 import pathlib
 import secrets
 import shlex
+import sys
 
 import jax
-from absl import flags
+from absl.flags import FlagValues
 
 from azero_jax import (
     baselines,
@@ -28,6 +29,7 @@ from azero_jax import (
     scoring,
     task_specs,
 )
+from azero_jax.command_line import FLAGS, Group, no_more, parse
 from azero_jax.evolution import EvolutionSettings
 from azero_jax.mutation import SearchSpace
 from azero_jax.program import MemorySize
@@ -36,9 +38,12 @@ from azero_jax.search import EvaluationSettings, SearchSettings
 from azero_jax.settings import IslandSettings, MigrationSettings, Settings
 from azero_jax.text import COMPONENT_FUNCTIONS
 
-FLAGS = flags.FLAGS
-
 _FUNCTIONS = [name.lower() for name in COMPONENT_FUNCTIONS]
+
+# Beyond these nothing is faster or different, only dearer.
+MOST_THREADS = 4096
+MOST_FUNNEL_ROUNDS = 30
+_MOST_WEIGHT = 1000
 
 # What --method sets. The release's are the defaults of the flags themselves.
 METHODS: dict[str, dict[str, object]] = {
@@ -93,217 +98,211 @@ _OF_AN_ISLAND = (
 )
 
 
-def define() -> None:
-    """Defines the flags of `scripts/evolve.py`."""
-    evolving, evaluation = EvolutionSettings(), EvaluationSettings()
-    equivalence, hurdle, budget, migration = (
-        EquivalenceSettings(),
-        HurdleSettings(),
-        TrainBudgetSettings(),
-        MigrationSettings(),
-    )
-    generators = ", ".join(task_specs.GENERATORS)
+def define(values: FlagValues = FLAGS) -> None:
+    """Defines the flags of a search, in groups."""
+    _define_run(Group("The run", values))
+    _define_tasks(Group("Tasks", values))
+    _define_space(Group("Search space", values))
+    _define_method(Group("Method", values))
+    _define_caches(Group("Caches, hurdles and budgets", values))
+    _define_islands(Group("Islands", values))
+    _define_evaluation(Group("Evaluation", values))
 
-    # Where and how long.
-    flags.DEFINE_string(
-        "output_dir", None, "directory for metrics.jsonl, best_program.txt, result.json and checkpoint/"
+
+def _define_run(group: Group) -> None:
+    """Where and how long."""
+    group.text("output_dir", None, "directory for metrics.jsonl, best_program.txt, result.json and checkpoint/")
+    group.switch("resume", False, "go on from the newest checkpoint in --output_dir")
+    group.integer("random_seed", None, "seed of everything random; without it one is drawn, and written to result.json")
+    group.integer("max_experiments", 1, "experiments to run at most; 0 for any number")
+    group.number(
+        "sufficient_fitness",
+        float("inf"),
+        "stop when a candidate's fitness on the select tasks exceeds this",
+        least=-sys.float_info.max,
+        most=float("inf"),
     )
-    flags.DEFINE_boolean("resume", False, "go on from the newest checkpoint in --output_dir")
-    flags.DEFINE_integer(
-        "random_seed",
-        None,
-        "seed of everything random; without it one is drawn, and written to result.json",
-        lower_bound=0,
-    )
-    flags.DEFINE_integer("max_experiments", 1, "experiments to run at most; 0 for any number", lower_bound=0)
-    flags.DEFINE_float(
-        "sufficient_fitness", float("inf"), "stop when a candidate's fitness on the select tasks exceeds this"
-    )
-    flags.DEFINE_integer(
-        "max_individuals", 0, "programs made by one experiment, cache hits included; 0 for any number", lower_bound=0
-    )
-    flags.DEFINE_integer(
+    group.integer("max_individuals", 0, "programs made by one experiment, cache hits included; 0 for any number")
+    group.integer(
         "max_train_steps",
         80_000_000_000,
         "training examples seen by one experiment, over all tasks, probes included; 0 for any number",
-        lower_bound=0,
     )
-    flags.DEFINE_integer(
+    group.integer(
         "max_stagnant_individuals",
         0,
         "end an experiment when so many programs bring no new best fitness; 0 never (not in the release)",
-        lower_bound=0,
     )
-    flags.DEFINE_float("max_seconds", 0, "seconds for the run; 0 for any time", lower_bound=0)
-    flags.DEFINE_integer("progress_every", 10_000, "programs between progress reports", lower_bound=1)
-    flags.DEFINE_float("checkpoint_seconds", 60, "seconds between checkpoints", lower_bound=0)
-    flags.DEFINE_boolean("tensorboard", False, "write TensorBoard's event files to --output_dir/tensorboard, too")
+    group.number("max_seconds", 0, "seconds for the run; 0 for any time")
+    group.integer("progress_every", 10_000, "programs between progress reports", least=1)
+    group.number("checkpoint_seconds", 60, "seconds between checkpoints")
+    group.switch("tensorboard", False, "write TensorBoard's event files to --output_dir/tensorboard, too")
 
-    # Tasks.
+
+def _define_tasks(group: Group) -> None:
+    generators = ", ".join(task_specs.GENERATORS)
     for name, default, what in (
-        ("search", "scalar_linear_regression", "that the search sees"),
-        ("select", "", "that choose among experiments' candidates; empty for none"),
-        ("final", "", "that the winner is scored on once; empty for none"),
+        ("search", "scalar_linear_regression", f"that the search sees, as generator:name=value,... of {generators}"),
+        ("select", "", "that choose among experiments' candidates, likewise; empty for none"),
+        ("final", "", "that the winner is scored on once, likewise; empty for none"),
     ):
-        flags.DEFINE_string(
-            f"{name}_tasks", default, f"tasks {what}, as generator:name=value,...; generators: {generators}"
-        )
-    flags.DEFINE_enum("final_baseline", "", ["", *baselines.BASELINES], "model that is scored on the final tasks, too")
-    flags.DEFINE_integer(
+        group.text(f"{name}_tasks", default, f"tasks {what}")
+    group.choice("final_baseline", "", ["", *baselines.BASELINES], "model that is scored on the final tasks, too")
+    group.integer(
         "funnel_rounds",
         1,
         "rounds of selection; each runs a quarter of the finalists before on four times as many select tasks",
-        lower_bound=1,
+        least=1,
+        most=MOST_FUNNEL_ROUNDS,
     )
-    flags.DEFINE_boolean("randomize_task_seeds", False, "draw new seeds for search and select tasks in each experiment")
+    group.switch("randomize_task_seeds", False, "draw new seeds for search and select tasks in each experiment")
 
-    # Search space.
+
+def _define_space(group: Group) -> None:
     for kind, size in zip(ops.KINDS, MemorySize()):
         name = ops.KIND_NAMES[kind]
-        flags.DEFINE_integer(f"max_{name}_addresses", size, f"{name} addresses of the memory (definitions.h)")
+        group.integer(f"max_{name}_addresses", size, f"{name} addresses of the memory (definitions.h)")
     for function in _FUNCTIONS:
-        flags.DEFINE_list(
-            f"{function}_ops", list(mutation.EVERY_OP), f"ops that {function} may hold; empty leaves it as it is"
-        )
-        flags.DEFINE_integer(f"{function}_size_init", 10, f"instructions of {function} at the start", lower_bound=0)
+        group.names(f"{function}_ops", mutation.EVERY_OP, f"ops that {function} may hold; empty leaves it as it is")
+        group.integer(f"{function}_size_init", 10, f"instructions of {function} at the start")
         for limit in ("min", "max"):
-            flags.DEFINE_integer(
-                f"mutate_{function}_size_{limit}",
-                None,
-                f"{limit}imum size of {function}; by default its initial size",
-                lower_bound=0,
+            group.integer(
+                f"mutate_{function}_size_{limit}", None, f"{limit}imum size of {function}; by default its initial size"
             )
 
-    # Method.
-    flags.DEFINE_enum(
-        "method", "release", list(METHODS), "where the paper and the release differ; other flags on the line still win"
+
+def _define_method(group: Group) -> None:
+    evolving = EvolutionSettings()
+    group.choice(
+        "method", "release", METHODS, "where the paper and the release differ; other flags on the line still win"
     )
-    flags.DEFINE_integer("population_size", evolving.population_size, "programs of each population")
-    flags.DEFINE_integer("tournament_size", evolving.tournament_size, "programs drawn for each tournament")
-    flags.DEFINE_float("mutate_prob", evolving.mutate_prob, "share of children that are mutated")
-    flags.DEFINE_list(
+    group.integer("population_size", evolving.population_size, "programs of each population", least=1)
+    group.integer("tournament_size", evolving.tournament_size, "programs drawn for each tournament")
+    group.number("mutate_prob", evolving.mutate_prob, "share of children that are mutated")
+    group.names(
         "allowed_mutation_types",
-        list(evolving.mutation_types),
+        evolving.mutation_types,
         f"drawn uniformly, or by weight as in insert_instruction:2: {', '.join(mutation.MUTATION_TYPES)}",
     )
-    flags.DEFINE_enum(
+    group.choice(
         "constant_mutation",
         evolving.constant_mutation,
         mutation.CONSTANT_MUTATIONS,
         "release: times exp(N(0, 1)), or one in ten a flip of the sign; paper: times U[0.5, 2), one in ten with a flip",
     )
-    flags.DEFINE_string(
+    group.text(
         "initial_population",
         evolving.initial_population,
         f"{', '.join(initial_programs.NAMES)}, or a file with a program; as in random:linear, only its frozen "
         "component functions, and the others random",
     )
-    flags.DEFINE_integer(
+    group.integer(
         "child_batch_size",
         evolving.child_batch_size,
         "children made from one population at a time; 1 is the release's loop",
+        least=1,
     )
-    flags.DEFINE_integer(
+    group.integer(
         "restart_stagnant_individuals",
         evolving.restart_stagnant_individuals,
         "a population starts anew when so many programs bring no new best fitness; 0 never (not in the release)",
     )
-    flags.DEFINE_enum(
+    group.choice(
         "restart_from", evolving.restart_from, evolution.RESTARTS, "the best program ever seen, or initial programs"
     )
-    flags.DEFINE_integer(
+    group.integer(
         "hall_of_fame_size",
         0,
         "best programs ever seen, no two of one fitness, that are finalists; with 0 it is the best of the last "
         "population, as in the release",
-        lower_bound=0,
     )
-    flags.DEFINE_string(
-        "train_budget_baseline",
-        budget.baseline,
-        "hand-written program whose cost limits that of others, neural_net in the release; empty for no limit "
-        f"(train_budget.proto): {', '.join(initial_programs.HAND_WRITTEN)}",
-    )
-    flags.DEFINE_float(
-        "train_budget_threshold_factor",
-        budget.threshold_factor,
-        "programs that cost more, so many times over, do not run",
-    )
-    flags.DEFINE_enum(
+    group.choice(
         "fitness_combination_mode", "mean", scoring.COMBINATIONS, "how fitness over search tasks becomes one number"
     )
-    flags.DEFINE_boolean(
-        "fec_algebra", equivalence.algebra, "programs that are equal by algebra run once (not in the release)"
-    )
-    flags.DEFINE_enum(
+
+
+def _define_caches(group: Group) -> None:
+    equivalence, hurdle, budget = EquivalenceSettings(), HurdleSettings(), TrainBudgetSettings()
+    group.switch("fec_algebra", equivalence.algebra, "programs that are equal by algebra run once (not in the release)")
+    group.choice(
         "fec_fingerprint",
         equivalence.fingerprint,
         fingerprints.FINGERPRINTS,
         "what of a probe is compared: exact errors as in the release, or truncated predictions as in the paper",
     )
-    flags.DEFINE_integer(
+    group.integer(
         "fec_num_train_examples",
         equivalence.num_train_examples,
         "training examples of the probe for functional equivalence; 0 turns it off (fec_cache.proto)",
     )
-    flags.DEFINE_integer("fec_num_valid_examples", equivalence.num_valid_examples, "validation examples of that probe")
-    flags.DEFINE_integer("fec_cache_size", equivalence.cache_size, "programs remembered")
-    flags.DEFINE_integer(
-        "fec_forget_every", equivalence.forget_every, "hits after which a program is forgotten; 0 never"
-    )
-    flags.DEFINE_float(
+    group.integer("fec_num_valid_examples", equivalence.num_valid_examples, "validation examples of that probe")
+    group.integer("fec_cache_size", equivalence.cache_size, "programs remembered", least=1)
+    group.integer("fec_forget_every", equivalence.forget_every, "hits after which a program is forgotten; 0 never")
+    group.number(
         "hurdle_percentile",
         hurdle.percentile,
         "programs below this percentile of the population's fitnesses stop early; 0 for none, 75 in the paper",
     )
-    flags.DEFINE_float("hurdle_train_share", hurdle.train_share, "share of the training examples before the hurdle")
-    flags.DEFINE_integer("hurdle_move_every", hurdle.move_every, "programs between moves of the hurdle")
-
-    # Islands.
-    flags.DEFINE_integer(
-        "num_islands", None, "populations; by default as many as --island_flags, or one", lower_bound=1
+    group.number("hurdle_train_share", hurdle.train_share, "share of the training examples before the hurdle")
+    group.integer("hurdle_move_every", hurdle.move_every, "programs between moves of the hurdle", least=1)
+    group.text(
+        "train_budget_baseline",
+        budget.baseline,
+        "hand-written program whose cost limits that of others, neural_net in the release; empty for no limit "
+        f"(train_budget.proto): {', '.join(initial_programs.HAND_WRITTEN)}",
     )
-    flags.DEFINE_multi_string(
+    group.number(
+        "train_budget_threshold_factor",
+        budget.threshold_factor,
+        "programs that cost more, so many times over, do not run",
+    )
+
+
+def _define_islands(group: Group) -> None:
+    migration = MigrationSettings()
+    group.integer("num_islands", None, "populations; by default as many as --island_flags, or one", least=1)
+    group.texts(
         "island_flags",
-        [],
         "flags of one island, as in --island_flags='--search_tasks=... --hurdle_percentile=75'; repeat it for the "
         "next island; islands take turns where there are more of them",
     )
-    flags.DEFINE_integer(
+    group.integer(
         "migrate_every", migration.every, "programs that each island makes between exchanges; 0 for no exchange"
     )
-    flags.DEFINE_float("migrate_share", migration.share, "share of each population that migrates, to random islands")
-    flags.DEFINE_integer(
-        "num_workers",
-        0,
-        "processes that islands are spread over; 0 for none; results do not depend on it",
-        lower_bound=0,
-    )
+    group.number("migrate_share", migration.share, "share of each population that migrates, to random islands")
+    group.integer("num_workers", 0, "processes that islands are spread over; 0 for none; results do not depend on it")
 
-    # Evaluation.
-    flags.DEFINE_float("max_abs_error", evaluation.max_abs_error, "a larger error on any example gives fitness 0")
-    flags.DEFINE_enum("dtype", evaluation.dtype, evaluator.DTYPES, "numbers that programs compute with")
-    flags.DEFINE_enum("strategy", evaluation.strategy, evaluator.STRATEGIES, "switch for CPUs, vmap for accelerators")
-    flags.DEFINE_integer(
-        "num_threads", evaluation.num_threads, "programs run at the same time; 0 for one per core", lower_bound=0
+
+def _define_evaluation(group: Group) -> None:
+    evaluation = EvaluationSettings()
+    group.number(
+        "max_abs_error",
+        evaluation.max_abs_error,
+        "a larger error on any example gives fitness 0",
+        most=float("inf"),
     )
-    flags.DEFINE_string(
+    group.choice("dtype", evaluation.dtype, evaluator.DTYPES, "numbers that programs compute with")
+    group.choice("strategy", evaluation.strategy, evaluator.STRATEGIES, "switch for CPUs, vmap for accelerators")
+    group.integer(
+        "num_threads", evaluation.num_threads, "programs run at the same time; 0 for one per core", most=MOST_THREADS
+    )
+    group.text(
         "compilation_cache_dir",
         execution.user_cache_dir(),
         "where compiled machines are kept for the next start; empty for nowhere",
     )
 
 
-def settings() -> Settings:
+def settings(flag_values: FlagValues = FLAGS) -> Settings:
     """The settings that the flags describe.
 
     Raises:
       ValueError: values that are wrong or contradict each other, with the flag's name.
     """
-    values = _values(FLAGS)
+    values = _values(flag_values)
     random_seed = values["random_seed"]
     return Settings(
-        islands=_islands(),
+        islands=_islands(flag_values),
         migration=MigrationSettings(values["migrate_every"], values["migrate_share"]),
         random_seed=secrets.randbits(31) if random_seed is None else random_seed,
         **{
@@ -325,7 +324,7 @@ def settings() -> Settings:
     )
 
 
-def _values(flag_values: flags.FlagValues) -> dict:
+def _values(flag_values: FlagValues) -> dict:
     """The values of flags, with what the method sets where nobody else did."""
     values = flag_values.flag_values_dict()
     for name, value in METHODS[values["method"]].items():
@@ -336,30 +335,54 @@ def _values(flag_values: flags.FlagValues) -> dict:
     return values
 
 
-def _islands() -> tuple[IslandSettings, ...]:
-    own = [_island(text) for text in FLAGS.island_flags] or [_island("")]
-    count = FLAGS.num_islands or len(own)
-    if count < len(own):
-        raise ValueError(f"num_islands={count}: expected at least {len(own)}, the number of --island_flags")
+def _islands(flag_values: FlagValues) -> tuple[IslandSettings, ...]:
+    texts: list[str] = flag_values.island_flags
+    count = flag_values.num_islands or max(1, len(texts))
+    if count < len(texts):
+        raise ValueError(f"num_islands={count}: expected at least {len(texts)}, the number of --island_flags")
+    own = [_island(text, flag_values) for text in texts] or [_island_settings(flag_values)]
     return tuple(own[number % len(own)] for number in range(count))
 
 
-def _island(text: str) -> IslandSettings:
-    """An island whose own flags are `text`."""
-    own = copy.deepcopy(FLAGS)
+def _island(text: str, flag_values: FlagValues) -> IslandSettings:
+    """An island whose own flags are `text`.
+
+    Raises:
+      ValueError: the run's flags are wrong, or, with the text, the island's own are.
+    """
     try:
-        rest = own(["island_flags", *shlex.split(text)])[1:]
-    except (flags.Error, ValueError) as error:
+        return _island_settings(_own_flags(text, flag_values))
+    except ValueError as error:
+        _refuse_if_the_same_without(flag_values, str(error))
         raise ValueError(f"island_flags={text!r}: {error}") from error
-    if rest:
-        raise ValueError(f"island_flags={text!r}: unexpected argument {rest[0]!r}, expected --name=value")
-    before, values = FLAGS.flag_values_dict(), own.flag_values_dict()
+
+
+def _refuse_if_the_same_without(flag_values: FlagValues, message: str) -> None:
+    """An error that the run's own flags bring is not blamed on an island."""
+    try:
+        _island_settings(flag_values)
+    except ValueError as error:
+        if str(error) == message:
+            raise
+
+
+def _own_flags(text: str, flag_values: FlagValues) -> FlagValues:
+    """A copy of the run's flags, changed by a text.
+
+    Raises:
+      ValueError: the text does not parse, or changes what is of the whole run.
+    """
+    own = copy.deepcopy(flag_values)
+    no_more(parse(shlex.split(text), own))
+    before, values = flag_values.flag_values_dict(), own.flag_values_dict()
     common = [name for name in values if values[name] != before[name] and name not in _OF_AN_ISLAND]
     if common:
-        raise ValueError(
-            f"island_flags={text!r}: {common[0]} is of the whole run, an island may have {', '.join(_OF_AN_ISLAND)}"
-        )
-    values = _values(own)
+        raise ValueError(f"{common[0]} is of the whole run, an island may have {', '.join(_OF_AN_ISLAND)}")
+    return own
+
+
+def _island_settings(flag_values: FlagValues) -> IslandSettings:
+    values = _values(flag_values)
     return IslandSettings(values["search_tasks"], _search_settings(values))
 
 
@@ -425,8 +448,11 @@ def _mutation_types(weighted: list[str]) -> tuple[str, ...]:
     types: list[str] = []
     for item in weighted:
         name, colon, weight = item.partition(":")
-        if colon and not (weight.isdecimal() and int(weight)):
-            raise ValueError(f"allowed_mutation_types: {item!r}: expected a positive integer behind the colon")
+        if colon and not (weight.isdecimal() and 1 <= int(weight[:9]) <= _MOST_WEIGHT):
+            raise ValueError(
+                f"allowed_mutation_types: {item!r}: expected a positive integer behind the colon, "
+                f"at most {_MOST_WEIGHT:,}"
+            )
         types += [name] * (int(weight) if colon else 1)
     return tuple(types)
 

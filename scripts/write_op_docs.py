@@ -9,6 +9,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from azero_jax import ops  # noqa: E402
+from azero_jax.commands.ops import reads, writes  # noqa: E402
 
 _HEAD = """\
 # The ops
@@ -41,9 +42,7 @@ def main() -> None:
     """Writes the page."""
     rows = []
     for op in ops.table():
-        reads = ", ".join(ops.KIND_NAMES[kind] for kind in op.inputs) or ", ".join(op.constants) or "nothing"
-        writes = ("one element of a " if op.writes_one_element else "") + ops.KIND_NAMES.get(op.output, "nothing")
-        rows.append(f"| {op.id} | {op.name} | `{ops.example(op)}` | {reads} | {writes} |")
+        rows.append(f"| {op.id} | {op.name} | `{ops.example(op)}` | {reads(op)} | {writes(op)} |")
     (ROOT / "docs" / "ops.md").write_text(_HEAD + "\n".join(rows) + "\n" + _TAIL)
 
 

@@ -196,7 +196,8 @@ def test_a_program_beside_tuned_models(tmp_path):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ([], "--program and --tasks are needed"),
+        ([], "nothing to do: try"),
+        (["--program=linear"], "--program and --tasks are needed"),
         (["--program=/no/such.txt", f"--tasks={SPEC}"], "/no/such.txt"),
         (["--program=linear", "--tasks=mnist"], "tasks 'mnist': unknown generator"),
         (["--program=linear", f"--tasks={SPEC}", "--trials=5"], "--trials needs --tune_tasks"),

@@ -279,10 +279,13 @@ WRONG = [
     (["argument"], "unexpected argument 'argument'"),
     (["--dtype=float16"], "float16"),
     (["--flagfile=/no/such.flags"], "/no/such.flags"),
-    (["--populaton_size=5"], "populaton_size"),
+    (["--populaton_size=5"], "unknown flag --populaton_size: did you mean --population_size?"),
     (["--allowed_mutation_types=identity:0"], "'identity:0': expected a positive integer behind the colon"),
     (["--island_flags=--mutate_prob=2"], "mutate_prob=2.0: expected 0 to 1"),
-    (["--island_flags=--mutate_probe=0.5"], "island_flags='--mutate_probe=0.5': Unknown command line flag"),
+    (
+        ["--island_flags=--mutate_probe=0.5"],
+        "island_flags='--mutate_probe=0.5': unknown flag --mutate_probe: did you mean --mutate_prob?",
+    ),
     (["--island_flags=--random_seed=5"], "random_seed is of the whole run"),
     (["--island_flags=--max_scalar_addresses=5"], "max_scalar_addresses is of the whole run"),
     (["--island_flags=mnist"], "unexpected argument 'mnist', expected --name=value"),
@@ -307,7 +310,7 @@ WRONG = [
 @pytest.mark.parametrize(("flags", "message"), WRONG)
 def test_wrong_input_is_named(flags, message):
     done = subprocess.run(command("--max_individuals=100", *flags), capture_output=True, text=True, timeout=120)
-    assert done.returncode != 0
+    assert done.returncode == 2
     assert message in done.stderr + done.stdout
     assert "Traceback" not in done.stderr
 

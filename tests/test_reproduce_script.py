@@ -147,7 +147,7 @@ def test_an_interrupt_keeps_what_there_is(tmp_path):
         (["digits", "--repeats=0"], "repeats"),
         (["digits", "--tournament_size=0"], "tournament_size=0: expected 1 to"),
         (["digits", "--output_dir=/proc/nothing"], "/proc/nothing"),
-        (["digits", "--resume"], "--resume is of evolve.py"),
+        (["digits", "--resume"], "--resume is of evolve"),
         (["digits", "--num_workers=9"], "num_workers=9: expected 0 to 4, the number of islands"),
     ],
 )
