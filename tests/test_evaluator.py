@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from generated import classification_tasks, random_population, regression_tasks
 
-from azero_jax import Evaluator, MemorySize, Population, Program, Tasks, register_op
+from azero_jax import Evaluator, MemorySize, Population, Program, Tasks, ops, register_op
 from azero_jax.initial_programs import LINEAR, NEURAL_NET
 
 MEMORY = MemorySize(6, 5, 4)
@@ -13,7 +13,8 @@ NOTHING = Program.from_text("def Predict():\n")
 
 def test_nothing_is_compiled_again_during_a_run():
     # Sizes of their own, so that no other test has compiled this machine.
-    evaluator = Evaluator(regression_tasks(num_train=23, num_valid=11), memory=MEMORY)
+    every_op = [op.name for op in ops.table()]
+    evaluator = Evaluator(regression_tasks(num_train=23, num_valid=11), memory=MEMORY, ops=every_op)
     evaluator.evaluate([NOTHING])
     assert evaluator.num_traces == 1
     for size, lengths in ((1, (1, 1, 1)), (7, (3, 9, 2)), (700, (10, 10, 10)), (2, (0, 40, 0))):
@@ -24,7 +25,7 @@ def test_nothing_is_compiled_again_during_a_run():
     evaluator.probe(population, 5, 2)
     assert evaluator.num_traces == 2  # the machine that hashes errors is another one
     # New tasks of the same sizes share it.
-    other = Evaluator(regression_tasks(num_train=23, num_valid=11, seed=1), memory=MEMORY)
+    other = Evaluator(regression_tasks(num_train=23, num_valid=11, seed=1), memory=MEMORY, ops=every_op)
     other.evaluate(population)
     assert other.num_traces == 2
 
@@ -46,7 +47,7 @@ def test_results_do_not_depend_on_threads_duplicates_or_company(make_tasks):
         other = Evaluator(tasks, memory=MEMORY, **settings).evaluate(population)
         np.testing.assert_array_equal(other.fitness, expected.fitness)
         np.testing.assert_array_equal(other.train_steps, expected.train_steps)
-    evaluator = Evaluator(tasks, memory=MEMORY)
+    evaluator = Evaluator(tasks, memory=MEMORY, ops=[op.name for op in ops.table()])
     for index in range(0, 500, 50):
         alone = evaluator.evaluate([population[index]])
         np.testing.assert_array_equal(alone.fitness[0], expected.fitness[index])
