@@ -78,7 +78,9 @@ class _WholeNumber(flags.IntegerParser):
             value = int(argument)
         except ValueError:
             raise ValueError(expected) from None
-        if not self.least <= value <= self.most:
+        if value > self.most:
+            raise ValueError(f"expected at most {self.most:,}")
+        if value < self.least:
             raise ValueError(expected)
         return value
 
@@ -160,10 +162,15 @@ def find_flagfile(name: str) -> str:
     """The path of a flagfile that is given by its path or the name of one of the package's.
 
     Raises:
-      ValueError: there is none.
+      ValueError: there is none, or it is no text.
+      OSError: it cannot be read.
     """
     path = os.path.expanduser(name)
     if os.path.exists(path):
+        try:
+            pathlib.Path(path).read_text(encoding="utf-8")
+        except (UnicodeDecodeError, IsADirectoryError) as error:
+            raise ValueError(f"flagfile={name}: expected a text file ({error})") from error
         return path
     if name in flagfile_names():
         return str(FLAGFILES / f"{name}.flags")

@@ -16,7 +16,7 @@ from azero_jax import ops as op_table
 from azero_jax import xla_flags
 from azero_jax.addresses import AddressesInUse
 from azero_jax.equivalence import structural_keys
-from azero_jax.execution import available_cores
+from azero_jax.execution import available_cores, require_memory
 from azero_jax.fingerprints import FINGERPRINTS
 from azero_jax.instructions import (
     RESULT_FINGERPRINT,
@@ -40,6 +40,11 @@ STRATEGIES = ("auto", "switch", "vmap")
 # Up to so many features there is room for every address from the start: it costs little,
 # and a machine for each set of addresses would cost compiling.
 ROOM_FOR_ALL_FEATURES = 32
+
+# Examples of a run, over all epochs: they are counted in 32 bits, and each takes some bytes
+# while a schedule is made.
+_MOST_EXAMPLES = 2**31
+_SCHEDULE_BYTES = 24
 
 
 class Evaluation(NamedTuple):
@@ -123,6 +128,7 @@ class Evaluator:
             raise ValueError(f"max_abs_error={max_abs_error}: expected a positive number")
         if num_threads is not None and num_threads < 1:
             raise ValueError(f"num_threads={num_threads}: expected a positive integer")
+        _check_length(tasks)
         xla_flags.apply()
         self.tasks = tasks
         self.memory = MemorySize(*memory).validate()
@@ -314,3 +320,15 @@ class Evaluator:
     def _num_positions(self) -> int:
         tasks = self.tasks
         return tasks.num_train_epochs * (tasks.num_train_examples + tasks.num_valid_examples + 1) + 1
+
+
+def _check_length(tasks: Tasks) -> None:
+    """Refuses runs of more examples than a machine can count, or a schedule has room for."""
+    epochs = tasks.num_train_epochs
+    examples = epochs * (tasks.num_train_examples + tasks.num_valid_examples + 1)
+    if examples >= _MOST_EXAMPLES:
+        raise ValueError(
+            f"num_train_epochs={epochs}: makes {examples:,} examples for each program and task, "
+            f"expected fewer than {_MOST_EXAMPLES:,}"
+        )
+    require_memory(_SCHEDULE_BYTES * examples, f"num_train_epochs={epochs}")

@@ -34,6 +34,30 @@ def available_memory() -> int:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 2**63
 
 
+def require_memory(needed: float, what: str) -> None:
+    """Refuses what does not fit, before it is tried.
+
+    Args:
+      needed: bytes.
+      what: what they are for, with the number that a user would change.
+
+    Raises:
+      ValueError: there is less memory than that.
+    """
+    available = available_memory()
+    if needed > available:
+        raise ValueError(f"{what}: needs about {_in_words(needed)} of memory, there are {_in_words(available)}")
+
+
+def _in_words(size: float) -> str:
+    units = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"]
+    size /= 1024
+    while size >= 1024 and len(units) > 1:
+        size /= 1024
+        units.pop(0)
+    return f"{size:,.0f} {units[0]}" if size >= 10 else f"{size:,.1f} {units[0]}"
+
+
 def user_cache_dir() -> str:
     """Where the package keeps what it can make again: compiled machines, projected datasets."""
     return os.path.join(os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache")), "azero_jax")

@@ -19,6 +19,7 @@ from absl.flags import FlagValues
 
 from azero_jax import (
     baselines,
+    capacity,
     evaluator,
     evolution,
     execution,
@@ -341,6 +342,7 @@ def _islands(flag_values: FlagValues) -> tuple[IslandSettings, ...]:
     if count < len(texts):
         raise ValueError(f"num_islands={count}: expected at least {len(texts)}, the number of --island_flags")
     own = [_island(text, flag_values) for text in texts] or [_island_settings(flag_values)]
+    capacity.check((island.search for island in own), count, flag_values.max_individuals, flag_values.max_seconds)
     return tuple(own[number % len(own)] for number in range(count))
 
 

@@ -17,10 +17,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from azero_jax.execution import precision
+from azero_jax.execution import precision, require_memory
 from azero_jax.tasks import Tasks
 
 _TRIALS_AT_ONCE = 64
+# Of a trial, with one task at least: exponents, parameters, fitness.
+_TRIAL_BYTES = 64
 
 
 class Linear(NamedTuple):
@@ -206,7 +208,11 @@ def tune(name: str, tasks: Tasks, trials: int, *, seed: int = 0, **settings: Any
 
     Returns:
       Learning rate and standard deviation.
+
+    Raises:
+      ValueError: more trials than memory has room for.
     """
+    require_memory(_TRIAL_BYTES * trials, f"trials={trials}")
     # Row by row, so that more trials begin with the same ones.
     exponents = np.random.default_rng(seed).uniform((-4, -2), (0, 0), (trials, 2))
     drawn = Hyperparameters(*(10**exponents).T)

@@ -15,7 +15,11 @@ from typing import NamedTuple
 import numpy as np
 
 from azero_jax import ops, text
+from azero_jax.execution import require_memory
 from azero_jax.text import COMPONENT_FUNCTIONS, IN1, IN2, OP, OUT, Code
+
+# Bytes of a population from which on it is worth looking whether they are there.
+_MUCH = 2**28
 
 
 class MemorySize(NamedTuple):
@@ -201,12 +205,19 @@ class Population:
         lines = sum(capacity)
         if lines > text.MAX_LINES:
             raise ValueError(f"{lines} instructions: expected at most {text.MAX_LINES} of all component functions")
+        if (needed := cls.needed_bytes(size, lines)) > _MUCH:
+            require_memory(needed, f"{size} programs")
         return cls(
             np.zeros((size, lines, 4), np.int16),
             np.zeros((size, lines, ops.MAX_CONSTANTS), np.float64),
             np.zeros((size, 3), np.int64),
             (int(capacity[0]), int(capacity[1]), int(capacity[2])),
         )
+
+    @staticmethod
+    def needed_bytes(size: int, lines: int) -> int:
+        """Memory that so many programs of so many lines take."""
+        return size * (lines * (4 * 2 + ops.MAX_CONSTANTS * 8) + 3 * 8)
 
     @property
     def starts(self) -> tuple[int, int, int]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from azero_jax import ops
 from azero_jax.evaluator import Evaluator
+from azero_jax.execution import require_memory
 from azero_jax.program import Population, Program
 from azero_jax.text import OP
 
@@ -37,7 +38,11 @@ def tune_constants(program: Program, evaluator: Evaluator, trials: int, *, seed:
 
     Returns:
       The best program, and its mean fitness on the evaluator's tasks.
+
+    Raises:
+      ValueError: more trials than memory has room for.
     """
+    require_memory(2 * Population.needed_bytes(trials, len(program.code)), f"trials={trials}")
     rng = np.random.default_rng(seed)
     single = Population.from_programs([program])
     population = single.take(np.zeros(trials + 1, np.int64))

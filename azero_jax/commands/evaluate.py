@@ -15,7 +15,7 @@ import pathlib
 from typing import Any
 
 import azero_jax as az
-from azero_jax import claims
+from azero_jax import claims, trivial
 from azero_jax.checkpoint import write_atomically
 from azero_jax.command_line import FLAGS, Command, Group, no_more
 from azero_jax.evaluator import DTYPES
@@ -68,6 +68,8 @@ def run(arguments: list[str]) -> None:
         print(f"\n{spec}\n\n" + claims.table(scores[spec]), flush=True)
     for model in models:
         print(f"\n{model.name}: {model.describe()}")
+    if trivial.is_trivial(program, tasks, lambda tasks: claims.evaluator_of(program, tasks, **how)):
+        print(trivial.NOTE)
     if FLAGS.json:
         write_atomically(pathlib.Path(FLAGS.json), (json.dumps(scores, indent=2) + "\n").encode())
 

@@ -1,0 +1,107 @@
+"""Flags: what is wrong with them is said in one line, before anything is made."""
+
+from __future__ import annotations
+
+import pytest
+from absl.flags import FlagValues
+
+from azero_jax import SearchSettings, command_line, flags
+
+
+def read(*arguments):
+    values = FlagValues()
+    flags.define(values)
+    command_line.parse(arguments, values)
+    return flags.settings(values)
+
+
+def refusal(*arguments):
+    with pytest.raises(ValueError) as caught:
+        read(*arguments)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def test_without_flags_they_are_the_settings_of_the_library():
+    assert read().islands[0].search == SearchSettings()
+
+
+NUMBERS = [
+    ("--max_seconds=nan", "--max_seconds=nan: expected a number, finite and at least 0"),
+    ("--max_seconds=inf", "--max_seconds=inf: expected a number, finite and at least 0"),
+    ("--max_seconds=-1", "--max_seconds=-1: expected a number, finite and at least 0"),
+    ("--checkpoint_seconds=inf", "--checkpoint_seconds=inf: expected"),
+    ("--checkpoint_seconds=nan", "--checkpoint_seconds=nan: expected"),
+    ("--sufficient_fitness=nan", "--sufficient_fitness=nan: expected a number"),
+    ("--mutate_prob=nan", "--mutate_prob=nan: expected"),
+    ("--hurdle_percentile=nan", "--hurdle_percentile=nan: expected"),
+    ("--max_abs_error=nan", "--max_abs_error=nan: expected"),
+    ("--migrate_share=nan", "--migrate_share=nan: expected"),
+    ("--population_size=12.5", "--population_size=12.5: expected a whole number, at least 1"),
+    ("--population_size=many", "--population_size=many: expected a whole number, at least 1"),
+    ("--population_size=1000000000", "population_size=1000000000: needs about 916 GiB of memory, there are"),
+    ("--num_islands=1000000000000", "num_islands=1000000000000: needs about 1.3 EiB of memory, there are"),
+    ("--fec_cache_size=1000000000000000", "fec_cache_size=1000000000000000: needs about 222 PiB of memory"),
+    ("--hall_of_fame_size=1000000000000", "hall_of_fame_size=1000000000000: needs about 909 TiB of memory"),
+    ("--setup_size_init=1000000000", "sizes up to (1000000000, 10, 10): expected at most"),
+    ("--funnel_rounds=1000000000", "--funnel_rounds=1000000000: expected at most 30"),
+    ("--num_threads=1000000000", "--num_threads=1000000000: expected at most 4,096"),
+    ("--max_scalar_addresses=1000000000", "memory scalars=1000000000: expected an integer from 2 to"),
+    ("--allowed_mutation_types=identity:1000000000000", "expected a positive integer behind the colon, at most 1,000"),
+    (f"--max_individuals={'9' * 30}", "expected at most 9,223,372,036,854,775,807"),
+    (f"--random_seed={'9' * 30}", "expected at most 9,223,372,036,854,775,807"),
+    ("--progress_every=0", "--progress_every=0: expected a whole number, at least 1"),
+    ("--num_islands=0", "--num_islands=0: expected a whole number, at least 1"),
+]
+
+
+@pytest.mark.parametrize(("flag", "message"), NUMBERS)
+def test_numbers_that_cannot_be(flag, message):
+    assert message in refusal(flag)
+
+
+def test_unknown_flags_and_values_name_the_nearest():
+    assert refusal("--populaton_size=5") == (
+        "unknown flag --populaton_size: did you mean --population_size? --help lists the flags"
+    )
+    assert "--method=papr: did you mean paper? expected one of release, paper" in refusal("--method=papr")
+    assert "--resume=maybe: expected true or false" in refusal("--resume=maybe")
+    assert "--dtype=float16: did you mean float" in refusal("--dtype=float16")
+    assert "Missing value for flag --output_dir" in refusal("--output_dir")
+
+
+def test_flagfiles_have_names_and_lines(tmp_path):
+    assert read("--flagfile=linear_demo").max_stagnant_individuals == 300_000
+    assert read("--flagfile", "linear_demo", "--max_individuals=7").max_individuals == 7
+    assert "flagfile=liner_demo: no such file, nor a flagfile of this package: did you mean linear_demo?" in refusal(
+        "--flagfile=liner_demo"
+    )
+    path = tmp_path / "mine.flags"
+    path.write_text("# mine\n--max_seconds=5\n--populaton_size=3\n")
+    assert f"unknown flag --populaton_size in line 3 of {path}: did you mean" in refusal(f"--flagfile={path}")
+    path.write_text("--max_seconds=soon\n")
+    assert f"--max_seconds=soon in line 1 of {path}: expected a number" in refusal(f"--flagfile={path}")
+    path.write_bytes(b"--max_seconds=\xff\xfe\n")
+    assert f"flagfile={path}: expected a text file" in refusal(f"--flagfile={path}")
+    assert f"flagfile={tmp_path}: expected a text file" in refusal(f"--flagfile={tmp_path}")
+
+
+def test_an_island_is_blamed_only_for_what_it_says():
+    assert refusal("--island_flags=--mutate_prob=2").startswith("island_flags='--mutate_prob=2': mutate_prob=2.0:")
+    assert refusal("--island_flags=--mutate_prob=0.5", "--tournament_size=0").startswith("tournament_size=0: expected")
+    assert refusal("--island_flags=", "--tournament_size=0").startswith("tournament_size=0: expected")
+    assert "island_flags=''" not in refusal("--max_seconds=nan", "--island_flags=")
+    # What the run says may be wrong without what the island says.
+    wrong_alone = ["--population_size=5", "--tournament_size=10"]
+    read(*wrong_alone, "--island_flags=--tournament_size=5")
+
+
+def test_given_flags_can_be_given_again():
+    values = FlagValues()
+    flags.define(values)
+    command_line.parse(["--flagfile=linear_demo", "--max_seconds=2.5", "--noresume"], values)
+    again = FlagValues()
+    flags.define(again)
+    command_line.parse(command_line.given_flags(values), again)
+    assert again.flag_values_dict() == values.flag_values_dict()
