@@ -6,10 +6,23 @@ import time
 
 import pytest
 
-from azero_jax import EquivalenceSettings, EvolutionSettings, Population, SearchSettings, SearchSpace, capacity
+from azero_jax import (
+    EquivalenceSettings,
+    EvolutionSettings,
+    Population,
+    SearchSettings,
+    SearchSpace,
+    capacity,
+    execution,
+)
 from azero_jax.execution import available_memory, require_memory
 from azero_jax.program import Program
 from azero_jax.tuning import tune_constants
+
+
+@pytest.fixture(autouse=True)
+def _sixteen_gibibytes(monkeypatch):
+    monkeypatch.setattr(execution, "available_memory", lambda: 2**34)
 
 
 def refusal(search=None, count=1, max_individuals=0, max_seconds=0.0):

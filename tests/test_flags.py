@@ -5,7 +5,12 @@ from __future__ import annotations
 import pytest
 from absl.flags import FlagValues
 
-from azero_jax import SearchSettings, command_line, flags
+from azero_jax import SearchSettings, command_line, execution, flags
+
+
+@pytest.fixture(autouse=True)
+def _sixteen_gibibytes(monkeypatch):
+    monkeypatch.setattr(execution, "available_memory", lambda: 2**34)
 
 
 def read(*arguments):
