@@ -20,6 +20,8 @@ from typing import Any, NamedTuple, NoReturn
 
 from absl import app, flags
 
+from azero_jax import extensions
+
 FLAGS = flags.FLAGS
 FLAGFILES = pathlib.Path(__file__).parent / "flagfiles"
 
@@ -313,7 +315,7 @@ def _default_of(flag: flags.Flag) -> str:
     value = flag.default
     if value is None or value == "" or value == []:
         return ""
-    shown = ",".join(value) if isinstance(value, list) else str(value)
+    shown = ", ".join(value) if isinstance(value, list) else str(value)
     if flag.boolean:
         shown = shown.lower()
     if isinstance(value, list) and len(shown) > _LONG_DEFAULT and len(value) > 5:
@@ -335,6 +337,9 @@ def start(name: str, command: Command, arguments: Sequence[str]) -> NoReturn:
       arguments: behind its name.
     """
     command.define()
+    Group("Your own ops and tasks").texts(
+        "import", "module or file, as in my_ops.py, that calls register_op or register_task; may be repeated"
+    )
     if any(argument in _HELP for argument in arguments):
         columns = shutil.get_terminal_size((100, 24)).columns
         print(help_page(name, command, max(60, min(columns, 100))))
@@ -361,19 +366,30 @@ def start(name: str, command: Command, arguments: Sequence[str]) -> NoReturn:
         # Not news to people without a TPU.
         logging.getLogger("jax._src.xla_bridge").setLevel(logging.WARNING)
         try:
+            for module in FLAGS["import"].value or ():
+                extensions.load(module)
             command.run(list(argv[1:]))
         except (ValueError, OSError) as error:
             fail(error)
         except command.errors as error:
             fail(error)
         except MemoryError as error:
-            fail(f"out of memory ({error or 'no more is given'}): ask for fewer or smaller tasks or populations")
+            fail(_out_of_memory(error))
+        except RuntimeError as error:
+            if not str(error).startswith("RESOURCE_EXHAUSTED"):  # how XLA says it
+                raise
+            fail(_out_of_memory(error))
         except KeyboardInterrupt:
             print(f"{name}: interrupted", file=sys.stderr)
             sys.exit(_INTERRUPTED)
 
     app.run(run, argv=[name, *arguments], flags_parser=read)
     raise AssertionError("app.run ends the process")
+
+
+def _out_of_memory(error: Exception) -> str:
+    detail = str(error).partition("\n")[0]
+    return f"out of memory{f' ({detail})' * bool(detail)}: ask for fewer or smaller tasks, populations or caches"
 
 
 def _named_flagfiles_first(arguments: list[str]) -> list[str]:

@@ -21,6 +21,7 @@ ORDER = (
     "xla_flags",
     "execution",
     "ops",
+    "extensions",
     "text",
     "program",
     "packed",

@@ -12,7 +12,7 @@ def define() -> None:
 
 def run(arguments: list[str]) -> None:
     """Prints the table, or all there is about the ops that were named."""
-    known = {op.name: op for op in ops.table()}
+    known = {op.name.upper(): op for op in ops.table()}
     for name in arguments:
         if name.upper() not in known:
             raise ValueError(f"unknown op {name!r}: {one_of(name.upper(), list(known))}")
