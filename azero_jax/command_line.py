@@ -295,7 +295,7 @@ def help_page(name: str, command: Command, width: int, values: flags.FlagValues 
         for flag in filter(lambda flag: flag.help != HIDDEN, some):
             lines += _lines_of_flag(flag, width)
     lines += ["", *command.more.splitlines()] if command.more else []
-    lines += ["", "Flags may stand in a file: --flagfile=FILE. --helpfull lists absl's own flags, too."]
+    lines += ["", "--flagfile=FILE reads flags from a file; --helpfull lists absl's own, too."]
     return "\n".join(lines)
 
 
