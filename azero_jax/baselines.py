@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 import numpy as np
 
+from azero_jax.notices import did_you_mean
 from azero_jax.tasks import Tasks
 
 
@@ -33,6 +36,18 @@ def logistic_regression(tasks: Tasks) -> np.ndarray:
             for task in range(tasks.num_tasks)
         ]
     )
+
+
+def check_baseline(name: str) -> None:
+    """Refuses a baseline that cannot be had here, before anything is run.
+
+    Raises:
+      ValueError: an unknown name, or scikit-learn is not installed.
+    """
+    if name not in BASELINES:
+        raise ValueError(f"expected one of {', '.join(BASELINES)}{did_you_mean(name, BASELINES)}")
+    if importlib.util.find_spec("sklearn") is None:
+        raise ValueError("needs scikit-learn, from `pip install scikit-learn`")
 
 
 BASELINES = {"logistic_regression": logistic_regression}

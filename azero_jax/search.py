@@ -18,6 +18,7 @@ from azero_jax.evaluator import Evaluator
 from azero_jax.evolution import EvolutionSettings, EvolutionState
 from azero_jax.initial_programs import initial_population
 from azero_jax.mutation import Mutator, SearchSpace
+from azero_jax.notices import tell_once
 from azero_jax.program import Population, Program
 from azero_jax.scoring import (
     COMBINATIONS,
@@ -87,6 +88,8 @@ class SearchSettings:
 def make_evaluator(tasks: Tasks, settings: SearchSettings, random_ops_seed: int) -> Evaluator:
     """An evaluator of any tasks, as a search of these settings has it: its programs come to use every address."""
     evaluation = settings.evaluation
+    if warning := tasks.beyond(evaluation.max_abs_error):
+        tell_once(warning)
     evaluator = Evaluator(
         tasks,
         memory=settings.space.memory,

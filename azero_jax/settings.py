@@ -9,7 +9,7 @@ import dataclasses
 
 import numpy as np
 
-from azero_jax.baselines import BASELINES
+from azero_jax.baselines import check_baseline
 from azero_jax.search import SearchSettings
 from azero_jax.task_specs import agreed_vector_labels
 
@@ -102,8 +102,11 @@ class Settings:
             raise ValueError("islands: expected at least one")
         if any(island.search.space != self.islands[0].search.space for island in self.islands):
             raise ValueError("islands: expected one search space for all, so that they can exchange programs")
-        if self.final_baseline and self.final_baseline not in BASELINES:
-            raise ValueError(f"final_baseline={self.final_baseline!r}: expected one of {', '.join(BASELINES)}")
+        if self.final_baseline:
+            try:
+                check_baseline(self.final_baseline)
+            except ValueError as error:
+                raise ValueError(f"final_baseline={self.final_baseline!r}: {error}") from error
         if self.funnel_rounds < 1:
             raise ValueError(f"funnel_rounds={self.funnel_rounds}: expected a positive integer")
         agreed_vector_labels(self._specs())

@@ -12,13 +12,17 @@ differ from the release's, whose random generator is another one.
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import os
+import re
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
 from azero_jax import datasets, projected_tasks
-from azero_jax.execution import user_cache_dir
+from azero_jax.datasets import Dataset, Source
+from azero_jax.execution import available_memory, user_cache_dir
+from azero_jax.notices import amount, did_you_mean, shortened, tell_once
 from azero_jax.tasks import Tasks
 
 # "Picked to span the difficulty of the nonlinear tasks" (task_util.cc). Further tasks
@@ -116,11 +120,10 @@ def _projections_dir(cache_dir: str) -> str:
 def projected_binary_classification(
     settings: TaskSettings,
     *,
-    dataset: str = "digits",
-    path: str = "",
+    data: Source = Source("digits"),
     pairs: str = "search",
-    positive_class: int = -1,
-    negative_class: int = -1,
+    positive_class: str = "",
+    negative_class: str = "",
     held_out_pairs: str = "",
     test: bool = False,
     cache_dir: str = "",
@@ -129,63 +132,52 @@ def projected_binary_classification(
 
     Args:
       settings: features_size 0 keeps the dataset's; param seeds choose projections.
-      dataset, path: as of `datasets.load`.
-      pairs: "search", "select" or "final", disjoint sets of pairs of classes, or "all".
-      positive_class, negative_class: one pair instead; both or none.
+      data: its fields are parameters.
+      pairs: "search", "select" or "final", disjoint sets of pairs of classes, or "all"; of
+        two classes, all mean the one pair there is.
+      positive_class, negative_class: one pair instead, as the labels are; both or none.
       held_out_pairs: the pairs of "final", as in 0-5+1-8; by default the release's.
       test: whether validation examples come from the test part of the data.
       cache_dir: where projections of files are kept; by default azero_jax/projections in
         the user's cache directory.
     """
-    if (positive_class < 0) != (negative_class < 0):
+    if (not positive_class) != (not negative_class):
         raise ValueError(
             f"positive_class={positive_class}, negative_class={negative_class}: expected both or none of them"
         )
-    try:
-        held_out = [
-            (int(low), int(high)) for low, high in (some.split("-") for some in held_out_pairs.split("+") if some)
-        ]
-    except ValueError:
-        raise ValueError(f"held_out_pairs={held_out_pairs!r}: expected pairs as in 0-5+1-8") from None
-    return projected_tasks.projected_binary_tasks(
-        dataset,
-        path,
-        group=pairs,
-        pair=(negative_class, positive_class) if positive_class >= 0 else None,
-        held_out=held_out,
-        seeds=[param_seed for _, param_seed in settings.seeds()],
-        num_train_epochs=settings.num_train_epochs,
-        cache_dir=_projections_dir(cache_dir),
-        features_size=settings.features_size,
-        num_train_examples=settings.num_train_examples,
-        num_valid_examples=settings.num_valid_examples,
-        test=test,
-    )
+    held_out = [pair for pair in held_out_pairs.split("+") if pair]
+    pair = (negative_class, positive_class) if positive_class else ()
+    asked = _asked(settings, data, test)
+
+    def make() -> Tasks:
+        dataset = datasets.load_source(data, "classes")
+        _check_projection(settings, dataset)
+        return projected_tasks.binary_tasks(dataset, asked, group=pairs, pair=pair, held_out=held_out)
+
+    key = ["binary", asked, pairs, pair, held_out]
+    return projected_tasks.kept_or_made(data, key, _projections_dir(cache_dir), make)
 
 
 def projected_multiclass_classification(
-    settings: TaskSettings, *, dataset: str = "digits", path: str = "", test: bool = False, cache_dir: str = ""
+    settings: TaskSettings, *, data: Source = Source("digits"), test: bool = False, cache_dir: str = ""
 ) -> Tasks:
     """Tasks of all classes of a dataset: programs see labels as vectors, v1, and predict vectors, v2.
 
     Args:
       settings: features_size 0 keeps the dataset's, and is at least the number of classes;
         param seeds choose projections.
-      dataset, path: as of `datasets.load`.
+      data: its fields are parameters.
       test: whether validation examples come from the test part of the data.
       cache_dir: as of `projected_binary_classification`.
     """
-    return projected_tasks.projected_multiclass_tasks(
-        dataset,
-        path,
-        seeds=[param_seed for _, param_seed in settings.seeds()],
-        num_train_epochs=settings.num_train_epochs,
-        cache_dir=_projections_dir(cache_dir),
-        features_size=settings.features_size,
-        num_train_examples=settings.num_train_examples,
-        num_valid_examples=settings.num_valid_examples,
-        test=test,
-    )
+    asked = _asked(settings, data, test)
+
+    def make() -> Tasks:
+        dataset = datasets.load_source(data, "classes")
+        _check_projection(settings, dataset)
+        return projected_tasks.multiclass_tasks(dataset, asked)
+
+    return projected_tasks.kept_or_made(data, ["all classes", asked], _projections_dir(cache_dir), make)
 
 
 def projected_digits(settings: TaskSettings, *, pairs: str = "search", test: bool = False) -> Tasks:
@@ -193,54 +185,97 @@ def projected_digits(settings: TaskSettings, *, pairs: str = "search", test: boo
     return projected_binary_classification(settings, pairs=pairs, test=test)
 
 
-def dataset_regression(
-    settings: TaskSettings, *, dataset: str = "diabetes", path: str = "", test: bool = False
-) -> Tasks:
+def dataset_regression(settings: TaskSettings, *, data: Source = Source("diabetes"), test: bool = False) -> Tasks:
     """Regression of a dataset's labels on its features, both standardised on the training part.
 
     Args:
       settings: features_size 0 keeps the dataset's, more projects to so many; data seeds
         split the examples, param seeds choose projections.
-      dataset, path: as of `datasets.load`.
+      data: its fields are parameters.
       test: whether validation examples come from the last fifth of the data, which nothing
         else uses.
     """
-    loaded = datasets.load(dataset, path)
-    features, labels = loaded.train.features.astype(np.float64), loaded.train.labels.astype(np.float64)
-    order = np.random.default_rng(2020).permutation(len(labels))
+    dataset = datasets.load_source(data, "numbers")
+    _check_projection(settings, dataset)
+    return _standardised_regression(settings, dataset, test=test, ordered=data.split == "ordered")
+
+
+def _asked(settings: TaskSettings, data: Source, test: bool) -> projected_tasks.Asked:
+    return projected_tasks.Asked(
+        tuple(param_seed for _, param_seed in settings.seeds()),
+        settings.num_train_epochs,
+        settings.features_size,
+        settings.num_train_examples,
+        settings.num_valid_examples,
+        test,
+        data.split == "ordered",
+    )
+
+
+def _standardised_regression(settings: TaskSettings, dataset: Dataset, *, test: bool, ordered: bool) -> Tasks:
+    """Tasks of `dataset_regression`; ordered ones train on what comes before what they are scored on."""
+    features, labels = dataset.train.features.astype(np.float64), dataset.train.labels.astype(np.float64)
+    if labels.min() == labels.max():
+        raise ValueError(
+            f"dataset {dataset.name}: all {len(labels):,} labels are {labels[0]:g}: nothing to learn; the label of a "
+            "table is expected in its last column, label=NAME or label=POSITION (0 is the first column) names another"
+        )
+    order = np.arange(len(labels)) if ordered else np.random.default_rng(2020).permutation(len(labels))
     seen, held_back = np.split(order, [int(0.8 * len(order))])
-    count = settings.num_train_examples + (0 if test else settings.num_valid_examples)
+    num_train, num_valid = settings.num_train_examples, settings.num_valid_examples
     for name, wanted, part in (
-        ("num_train_examples and num_valid_examples" if not test else "num_train_examples", count, seen),
-        ("num_valid_examples", settings.num_valid_examples if test else 0, held_back),
+        ("num_train_examples and num_valid_examples", 0 if test else num_train + num_valid, seen),
+        ("num_train_examples", num_train if test else 0, seen),
+        ("num_valid_examples", num_valid if test else 0, held_back),
     ):
         if wanted > len(part):
-            raise ValueError(f"{name}: {wanted}: dataset {dataset} has {len(part)} examples in that part")
+            raise ValueError(f"{name}: {wanted}: dataset {dataset.name} has {len(part)} examples in that part")
     parts = []
     for data_seed, param_seed in settings.seeds():
         rng = np.random.default_rng(data_seed)
-        picked = rng.permutation(seen)
-        train = picked[: settings.num_train_examples]
-        valid = (rng.permutation(held_back) if test else picked[settings.num_train_examples :])[
-            : settings.num_valid_examples
-        ]
+        if ordered:
+            before = len(seen) if test else len(seen) * num_train // (num_train + num_valid)
+            before = min(max(before, num_train), len(seen) - (0 if test else num_valid))
+            train = np.sort(rng.permutation(seen[:before])[:num_train])
+            valid = np.sort(rng.permutation(held_back if test else seen[before:])[:num_valid])
+        else:
+            picked = rng.permutation(seen)
+            train = picked[:num_train]
+            valid = (rng.permutation(held_back) if test else picked[num_train:])[:num_valid]
         x = features
         if settings.features_size:
             x = features @ np.random.default_rng(param_seed).standard_normal(
                 (features.shape[1], settings.features_size)
             )
         x = (x - x[train].mean(axis=0)) / np.maximum(x[train].std(axis=0), 1e-12)
-        y = (labels - labels[train].mean()) / labels[train].std()
+        y = labels[train]
+        deviation = y.std() if y.min() < y.max() else 1.0  # few examples can be alike
+        y = (labels - y.mean()) / deviation
         parts.append((x[train], y[train], x[valid], y[valid]))
     arrays = [np.stack(some) for some in zip(*parts)]
-    return Tasks(arrays[0], arrays[1], arrays[2], arrays[3], "rmse", settings.num_train_epochs)
+    return Tasks(
+        arrays[0],
+        arrays[1],
+        arrays[2],
+        arrays[3],
+        "rmse",
+        settings.num_train_epochs,
+        description=dataset.description,
+    )
 
 
 def npz(settings: TaskSettings, *, path: str = "", loss: str = "rmse") -> Tasks:
     """Tasks from a file; see `Tasks.load`. Sizes come from the arrays."""
     if not path:
         raise ValueError("path is missing: expected npz:path=FILE")
-    return Tasks.load(path, loss=loss, num_train_epochs=settings.num_train_epochs)
+    given = [field.name for field in dataclasses.fields(TaskSettings) if field.name in _OF_ARRAYS]
+    for name in given:
+        if getattr(settings, name) != getattr(TaskSettings, name) and not name.endswith("seeds"):
+            raise ValueError(f"{name}={getattr(settings, name)}: sizes of npz come from the file: expected none here")
+    return Tasks.load(os.path.expanduser(path), loss=loss, num_train_epochs=settings.num_train_epochs)
+
+
+_OF_ARRAYS = ("features_size", "num_train_examples", "num_valid_examples", "num_tasks")
 
 
 GENERATORS: dict[str, Callable[..., Tasks]] = {
@@ -268,24 +303,87 @@ _OWN_FEATURES = (
 
 def _convert(name: str, value: str, default: object) -> object:
     """A value in the type of its default."""
+    if not value:
+        raise ValueError(f"{name}=: expected a value")
     try:
         if isinstance(default, bool):
             return {"true": True, "false": False}[value.lower()]
         if isinstance(default, int):
-            return int(value)
+            return _integer(value)
         if isinstance(default, tuple):
-            return tuple(int(seed) for seed in value.split("+"))
+            return tuple(_integer(seed, least=0) for seed in value.split("+"))
     except (KeyError, ValueError):
-        expected = {bool: "true or false", int: "an integer", tuple: "integers joined by '+'"}[type(default)]
-        raise ValueError(f"{name}={value!r}: expected {expected}") from None
+        expected = {bool: "true or false", int: "an integer", tuple: "integers joined by '+', none negative"}[
+            type(default)
+        ]
+        raise ValueError(f"{name}={shortened(value)!r}: expected {expected}") from None
     return value
+
+
+def _integer(text: str, least: int = -(2**63)) -> int:
+    """An integer as people write it: not 1_000, no other script's digits, and none that arrays cannot hold."""
+    if not re.fullmatch(r"[+-]?\d{1,19}", text.strip(), re.ASCII) or not least <= int(text) < 2**63:
+        raise ValueError(text)
+    return int(text)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Parameters:
+    """What a generator understands: names with defaults, by where they go."""
+
+    common: dict[str, object]
+    own: dict[str, object]
+    source: dict[str, object]
+
+    @classmethod
+    def of(cls, generator: Callable[..., Tasks]) -> _Parameters:
+        """Those of its signature, with the fields of `Source` in place of one."""
+        keywords = [p for p in inspect.signature(generator).parameters.values() if p.kind is p.KEYWORD_ONLY]
+        source = next((p.default for p in keywords if isinstance(p.default, Source)), None)
+        return cls(
+            {field.name: field.default for field in dataclasses.fields(TaskSettings)},
+            {p.name: p.default for p in keywords if not isinstance(p.default, Source)},
+            dataclasses.asdict(source) if source else {},
+        )
+
+    @property
+    def all(self) -> dict[str, object]:
+        """All of them."""
+        return self.common | self.source | self.own
+
+
+def _parse(spec: str) -> tuple[str, dict[str, str]]:
+    """The generator's name and the parameters of a specification, as text.
+
+    Raises:
+      ValueError: an item that is not name=value, or a name given twice.
+    """
+    name, _, rest = spec.strip().partition(":")
+    values: dict[str, str] = {}
+    # Commas between quotes belong to a value.
+    for item in filter(None, (part.strip() for part in re.findall(r'(?:"[^"]*"|[^,])+', rest))):
+        key, equals, value = item.partition("=")
+        key, value = key.strip(), value.strip()
+        if not equals:
+            raise ValueError(f"{shortened(item)!r}: expected name=value; a value that holds a comma needs quotes")
+        if len(value) > 1 and value[0] == value[-1] == '"':
+            value = value[1:-1]
+        if key in values:
+            raise ValueError(
+                f"{shortened(key)} is given twice, as {shortened(values[key])} and {shortened(value)}: expected it once"
+            )
+        values[key] = value
+    return name.strip(), values
 
 
 def has_vector_labels(spec: str) -> bool:
     """Whether tasks of a specification have labels that are vectors, without making them."""
-    name, _, rest = spec.strip().partition(":")
+    try:
+        name, values = _parse(spec)
+    except ValueError as error:
+        raise _repeated(spec, error) from error
     return name == "projected_multiclass_classification" or (
-        name == "npz" and "loss=multiclass_accuracy" in [part.strip() for part in rest.split(",")]
+        name == "npz" and values.get("loss") == "multiclass_accuracy"
     )
 
 
@@ -304,44 +402,170 @@ def agreed_vector_labels(specs: Iterable[str]) -> bool:
     return True in kinds
 
 
+def _settings(values: dict[str, object], generator: str) -> TaskSettings:
+    """The common parameters, checked before anything is made of them."""
+    settings = TaskSettings(**values)  # type: ignore[arg-type]
+    for field in ("num_train_examples", "num_valid_examples", "num_train_epochs", "num_tasks"):
+        if getattr(settings, field) < 1:
+            raise ValueError(f"{field}={getattr(settings, field)}: expected a positive integer")
+    least = 0 if generator in _OWN_FEATURES else 1
+    if settings.features_size < least:
+        raise ValueError(f"features_size={settings.features_size}: expected at least {least}")
+    for field, count in (("data_seeds", len(settings.data_seeds)), ("param_seeds", len(settings.param_seeds))):
+        if count > settings.num_tasks:
+            raise ValueError(f"{field}: {count} seeds: expected at most num_tasks={settings.num_tasks}")
+    if generator == "npz":
+        return settings
+    numbers = settings.num_tasks * (
+        (settings.num_train_examples + settings.num_valid_examples) * (max(1, settings.features_size) + 1)
+        + _NUMBERS_OF_A_TASK
+    )
+    # Drawn, gathered and copied; an evaluator will have its own, and the order of each epoch.
+    needed = 3 * 8 * numbers + 8 * settings.num_train_epochs * settings.num_train_examples
+    needed += 8 * settings.features_size**2 * (generator == "scalar_2layer_nn_regression")
+    if needed > available_memory():
+        raise ValueError(
+            f"num_tasks={settings.num_tasks}, num_train_examples={settings.num_train_examples}, "
+            f"num_valid_examples={settings.num_valid_examples}, num_train_epochs={settings.num_train_epochs}, "
+            f"features_size={settings.features_size}: would need {amount(needed)} of memory, "
+            f"{amount(available_memory())} are free"
+        )
+    return settings
+
+
+# What a task takes beside its examples: seeds, generators, arrays' own overhead.
+_NUMBERS_OF_A_TASK = 200
+
+
+def _check_projection(settings: TaskSettings, dataset: Dataset) -> None:
+    """Refuses projections that are larger than memory."""
+    needed = 8 * dataset.train.features.shape[1] * max(settings.features_size, 1)
+    needed += (
+        24
+        * settings.num_tasks
+        * (settings.num_train_examples + settings.num_valid_examples)
+        * (settings.features_size or dataset.train.features.shape[1])
+    )
+    if needed > available_memory():
+        raise ValueError(
+            f"features_size={settings.features_size}, num_tasks={settings.num_tasks}: of "
+            f"{dataset.train.features.shape[1]:,} features would need {amount(needed)} of memory, "
+            f"{amount(available_memory())} are free"
+        )
+
+
+def _repeated(spec: str, error: ValueError) -> ValueError:
+    return ValueError(f"tasks {shortened(repr(spec), 500)}: {error}")
+
+
 def make_tasks(spec: str, *, random_seeds: np.random.Generator | None = None) -> Tasks:
     """Makes tasks from their specification.
 
+    What was found in a file of the user's own is told on standard error, once, and is the
+    tasks' description.
+
     Args:
-      spec: `generator:name=value,...`; lists of seeds are joined by `+`.
+      spec: `generator:name=value,...`; lists of seeds are joined by `+`, values that hold
+        commas are quoted.
       random_seeds: if given, seeds are drawn from it instead of the specification.
 
     Raises:
-      ValueError: an unknown generator or parameter or a bad value; the message
-        repeats the specification.
+      ValueError: an unknown generator or parameter, one given twice or a bad value, or
+        more than memory holds; the message repeats the specification.
+      OSError: a file is missing or cannot be read.
     """
-    import inspect
-
-    name, _, rest = spec.strip().partition(":")
-    if name not in GENERATORS:
-        raise ValueError(f"tasks {spec!r}: unknown generator {name!r}, expected one of {', '.join(GENERATORS)}")
-    generator = GENERATORS[name]
-    own = {p.name: p.default for p in inspect.signature(generator).parameters.values() if p.kind is p.KEYWORD_ONLY}
-    common = {field.name: field.default for field in dataclasses.fields(TaskSettings)}
-    values: dict[str, object] = {}
+    if not isinstance(spec, str):
+        raise ValueError(f"tasks {shortened(repr(spec))}: expected a text as in scalar_linear_regression:num_tasks=10")
     try:
-        for item in filter(None, (part.strip() for part in rest.split(","))):
-            key, equals, value = item.partition("=")
-            if not equals or key not in own | common:
-                raise ValueError(f"{item!r}: expected name=value with a name among {', '.join([*common, *own])}")
-            values[key] = _convert(key, value, (own | common)[key])
-        settings = TaskSettings(**{key: value for key, value in values.items() if key in common})  # type: ignore[arg-type]
-        for field in ("num_train_examples", "num_valid_examples", "num_train_epochs", "num_tasks"):
-            if getattr(settings, field) < 1:
-                raise ValueError(f"{field}={getattr(settings, field)}: expected a positive integer")
-        least = 0 if name in _OWN_FEATURES else 1
-        if settings.features_size < least:
-            raise ValueError(f"features_size={settings.features_size}: expected at least {least}")
+        name, values = _parse(spec)
+        if name not in GENERATORS:
+            raise ValueError(
+                f"unknown generator {shortened(name)!r}, expected one of {', '.join(GENERATORS)}"
+                + did_you_mean(name, GENERATORS)
+            )
+        parameters = _Parameters.of(GENERATORS[name])
+        for key, value in values.items():
+            if key not in parameters.all:
+                raise ValueError(
+                    f"{shortened(f'{key}={value}')!r}: expected name=value with a name among "
+                    f"{', '.join(parameters.all)}{did_you_mean(key, parameters.all)}"
+                )
+        converted = {key: _convert(key, value, parameters.all[key]) for key, value in values.items()}
+        settings = _settings({key: value for key, value in converted.items() if key in parameters.common}, name)
         if random_seeds is not None:
             drawn = random_seeds.integers(0, 2**31, (2, settings.num_tasks))
             settings = dataclasses.replace(
                 settings, data_seeds=tuple(drawn[0].tolist()), param_seeds=tuple(drawn[1].tolist())
             )
-        return generator(settings, **{key: value for key, value in values.items() if key in own})
+        arguments = {key: value for key, value in converted.items() if key in parameters.own}
+        if parameters.source:
+            given = {key: value for key, value in converted.items() if key in parameters.source}
+            arguments["data"] = Source(**(parameters.source | given))  # type: ignore[arg-type]
+        tasks = GENERATORS[name](settings, **arguments)
     except ValueError as error:
-        raise ValueError(f"tasks {spec!r}: {error}") from error
+        raise _repeated(spec, error) from error
+    if tasks.description:
+        tell_once(tasks.description)
+    return tasks
+
+
+def tasks_from_arrays(
+    features: object,
+    labels: object,
+    *,
+    kind: str = "auto",
+    num_tasks: int = 1,
+    num_train_examples: int = 0,
+    num_valid_examples: int = 0,
+    features_size: int = 0,
+    num_train_epochs: int = 1,
+    seed: int = 0,
+    test: bool = False,
+    ordered: bool = False,
+    missing: str = "refuse",
+) -> Tasks:
+    """Tasks from data in memory, as the generators make them of files.
+
+    Numbers make regression as `dataset_regression`, two classes binary tasks, more of them
+    tasks of all classes. Features and labels of regression are standardised on the training
+    part.
+
+    Args:
+      features: [n, C]: an array, nested lists, or a frame of pandas.
+      labels: [n]: numbers or words; an array, a list or a series.
+      kind: "classes", "numbers", or "auto" for classes if labels are words or few whole numbers.
+      num_tasks: each with another choice of examples, and of a projection.
+      num_train_examples, num_valid_examples: of each task; 0 for half of the data, and a
+        sixth.
+      features_size: F to project to; 0 keeps the features.
+      num_train_epochs: passes over the training examples.
+      seed: of the first task; others count on from it.
+      test: whether validation examples come from the fifth of the data that is kept for it.
+      ordered: whether rows are in the order of time.
+      missing: "refuse", "mean" or "drop", for missing values.
+
+    Raises:
+      ValueError: see `datasets.from_arrays` and the generators.
+    """
+    dataset = datasets.from_arrays(features, labels, kind=kind, missing=missing)
+    count = len(dataset.train.labels)
+    seeds = (seed,)
+    settings = _settings(
+        {
+            "features_size": features_size,
+            "num_train_examples": num_train_examples or max(2, count // 2),
+            "num_valid_examples": num_valid_examples or max(2, count // 6),
+            "num_train_epochs": num_train_epochs,
+            "num_tasks": num_tasks,
+            "data_seeds": seeds,
+            "param_seeds": seeds,
+        },
+        "dataset_regression",
+    )
+    _check_projection(settings, dataset)
+    if not dataset.num_classes:
+        return _standardised_regression(settings, dataset, test=test, ordered=ordered)
+    asked = _asked(settings, Source(split="ordered" if ordered else "random"), test)
+    if dataset.num_classes == 2:
+        return projected_tasks.binary_tasks(dataset, asked)
+    return projected_tasks.multiclass_tasks(dataset, asked)

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import pathlib
 
 import numpy as np
+
+from azero_jax import archives
 
 LOSSES = ("rmse", "accuracy", "multiclass_accuracy")
 ARRAYS = ("train_features", "train_labels", "valid_features", "valid_labels")
@@ -31,6 +34,7 @@ class Tasks:
         followed by validation and the best one counts. The first runs in order,
         later ones in an order shuffled by `shuffle_seed`.
       shuffle_seed: any non-negative integer.
+      description: a line on the data that they come from, for people; may be empty.
 
     Raises:
       ValueError: an array of wrong rank or size, with non-finite values, labels other than
@@ -45,6 +49,7 @@ class Tasks:
     loss: str = "rmse"
     num_train_epochs: int = 1
     shuffle_seed: int = 0
+    description: str = ""
 
     def __post_init__(self) -> None:
         if self.loss not in LOSSES:
@@ -140,31 +145,31 @@ class Tasks:
         # FlipAndSquash of executor.h.
         return np.where(np.isfinite(share), 1 - (2 / np.pi) * np.arctan(np.sqrt(share)), 0.0)
 
+    def beyond(self, max_abs_error: float) -> str:
+        """A line that says that labels are larger than the error that ends a program; empty if none is."""
+        largest = max(float(np.abs(labels).max()) for labels in (self.train_labels, self.valid_labels))
+        if self.loss != "rmse" or largest <= max_abs_error:
+            return ""
+        return (
+            f"labels are as large as {largest:g}: a program whose error on any example is above "
+            f"max_abs_error={max_abs_error:g}, as of one that predicts 0, has fitness 0: set "
+            f"--max_abs_error={2 * largest:.2g}, or scale the labels"
+        )
+
     @classmethod
     def load(cls, path: str | os.PathLike, *, loss: str = "rmse", num_train_epochs: int = 1) -> Tasks:
         """Reads an `.npz` file with the arrays train_features, train_labels, valid_features, valid_labels.
 
         Raises:
-          ValueError: not an .npz file, an array missing, or bad arrays.
+          ValueError: not an .npz file, a damaged one, an array missing, or bad arrays.
           OSError: the file cannot be read.
         """
+        arrays = archives.read_npz(pathlib.Path(path), ARRAYS)
         try:
-            file = np.load(path, allow_pickle=False)
-        except (ValueError, EOFError) as error:
-            raise ValueError(f"{path}: not an .npz file of plain arrays ({error})") from error
-        if not isinstance(file, np.lib.npyio.NpzFile):
-            raise ValueError(f"{path}: expected an .npz file with {', '.join(ARRAYS)}, found a single array")
-        with file:
-            missing = [name for name in ARRAYS if name not in file]
-            if missing:
-                raise ValueError(
-                    f"{path}: no array {', '.join(missing)}; it holds {', '.join(file.files) or 'nothing'}"
-                )
-            try:
-                arrays = [file[name] for name in ARRAYS]
-                return cls(arrays[0], arrays[1], arrays[2], arrays[3], loss, num_train_epochs)
-            except ValueError as error:
-                raise ValueError(f"{path}: {error}") from error
+            x, y, valid_x, valid_y = (arrays[name] for name in ARRAYS)
+            return cls(x, y, valid_x, valid_y, loss, num_train_epochs)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
 
     def save(self, path: str | os.PathLike) -> None:
         """Writes the file that `load` reads."""

@@ -208,10 +208,10 @@ def test_wrong_files_are_named(tmp_path, capsys, damage, file_name, change, mess
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("1,2,0\n1,x,1\n", "mine.csv: line 2: could not convert string to float: 'x'"),
+        ("1,2,0\n1,x,1\n", "mine.csv: line 2, column 1: 'x': expected a number"),
         ("1,2,0\n1,1\n", "mine.csv: line 2: 2 columns: expected 3"),
         ("", "mine.csv: no rows"),
-        ("1,nan,0\n", "mine.csv: not all values are finite"),
+        ("1,nan,0\n", "mine.csv: line 1, column 1: a value is missing"),
     ],
 )
 def test_wrong_csv_files_are_named(tmp_path, content, message):
@@ -226,7 +226,7 @@ def test_wrong_csv_files_are_named(tmp_path, content, message):
         ("dataset=imagenet", "dataset 'imagenet': expected one of digits, breast_cancer"),
         ("dataset=cifar10", "dataset cifar10: path is missing: expected the directory with data_batch_1"),
         ("dataset=digits,path=/data", "dataset digits: path='/data': expected none"),
-        ("positive_class=1", "positive_class=1, negative_class=-1: expected both or none"),
+        ("positive_class=1", "positive_class=1, negative_class=: expected both or none"),
         ("positive_class=1,negative_class=12", "class 12: expected 0 to 9"),
         ("held_out_pairs=1", "held_out_pairs='1': expected pairs as in 0-5"),
         ("held_out_pairs=5-1", "held_out_pairs: 5-1: expected smaller-larger of 0 to 9"),
