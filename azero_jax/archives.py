@@ -21,8 +21,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from azero_jax.execution import available_memory
-from azero_jax.notices import amount, shortened
+from azero_jax.execution import bytes_in_words, require_memory
+from azero_jax.notices import shortened
 from azero_jax.tables import check_file
 
 _LARGEST_HEADER = 65_536
@@ -125,8 +125,8 @@ def _check_header(name: str, header: _Header, info: zipfile.ZipInfo, text: bool)
     needed = math.prod(header.shape) * header.dtype.itemsize
     if any(size < 0 for size in header.shape) or needed > info.file_size:
         raise _Unfit(
-            f"array {name} of shape {shortened(header.shape)} would need {amount(needed)}: the file has "
-            f"{amount(info.file_size)} for it"
+            f"array {name} of shape {shortened(header.shape)} would need {bytes_in_words(needed)}: the file has "
+            f"{bytes_in_words(info.file_size)} for it"
         )
 
 
@@ -134,13 +134,15 @@ def _check_memory(names: Sequence[str], infos: Sequence[zipfile.ZipInfo]) -> Non
     for name, info in zip(names, infos):
         if info.file_size > _LARGE and info.file_size > _HIGHEST_RATIO * info.compress_size:
             raise _Unfit(
-                f"array {name} unpacks from {amount(info.compress_size)} to {amount(info.file_size)}: expected data "
+                f"array {name} unpacks from {bytes_in_words(info.compress_size)} to "
+                f"{bytes_in_words(info.file_size)}: expected data "
                 "that is not the same all over"
             )
     # As it is, as float64, and in the tasks that are made of it.
-    needed = 3 * sum(info.file_size for info in infos)
-    if needed > available_memory():
-        raise _Unfit(f"{', '.join(names)} would need {amount(needed)} of memory, {amount(available_memory())} are free")
+    try:
+        require_memory(3 * sum(info.file_size for info in infos), ", ".join(names))
+    except ValueError as error:
+        raise _Unfit(error) from None
 
 
 def read_bounded(path: pathlib.Path, most: int) -> bytes:

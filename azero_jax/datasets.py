@@ -19,8 +19,8 @@ import numpy as np
 
 from azero_jax import archives, columns, tables
 from azero_jax.columns import ColumnChoice
-from azero_jax.execution import available_memory
-from azero_jax.notices import amount, did_you_mean, shortened
+from azero_jax.execution import require_memory
+from azero_jax.notices import did_you_mean, shortened
 from azero_jax.tables import TableFormat, check_file
 
 
@@ -316,7 +316,7 @@ def _read_idx(name: str, directory: pathlib.Path, file_name: str, rank: int) -> 
     described = f"{' x '.join(map(str, shape))} bytes and a header of {header}"
     if path.suffix != ".gz" and path.stat().st_size != size:
         raise ValueError(f"{path}: {path.stat().st_size} bytes: expected {size} for {described}")
-    _check_room(path, size)
+    require_memory(2 * size, str(path))
     # No more than that is unpacked, whatever else the file may hold.
     data = archives.read_bounded(path, size + 1)
     if len(data) != size:
@@ -326,14 +326,8 @@ def _read_idx(name: str, directory: pathlib.Path, file_name: str, rank: int) -> 
 
 def _checked_size(path: pathlib.Path) -> int:
     size = check_file(path, "a file")
-    _check_room(path, size)
+    require_memory(2 * size, str(path))
     return size
-
-
-def _check_room(path: pathlib.Path, size: int) -> None:
-    """Refuses bytes of which memory does not hold two copies."""
-    if 2 * size > available_memory():
-        raise ValueError(f"{path}: would need {amount(2 * size)} of memory, {amount(available_memory())} are free")
 
 
 # SVHN: MATLAB files.
@@ -360,7 +354,7 @@ def _load_svhn(name: str, directory: pathlib.Path) -> Dataset:
         count = math.prod(shapes["y"])
         if shapes["X"] != (32, 32, 3, count):
             raise ValueError(f"{path}: X of shape {shapes['X']}: expected (32, 32, 3, {count})")
-        _check_room(path, math.prod(shapes["X"]))
+        require_memory(2 * math.prod(shapes["X"]), str(path))
         try:
             content = loadmat(path, variable_names=["X", "y"])
             images, labels = np.asarray(content["X"], np.uint8), content["y"].ravel().astype(np.int64)

@@ -46,10 +46,13 @@ def require_memory(needed: float, what: str) -> None:
     """
     available = available_memory()
     if needed > available:
-        raise ValueError(f"{what}: needs about {_in_words(needed)} of memory, there are {_in_words(available)}")
+        raise ValueError(
+            f"{what}: needs about {bytes_in_words(needed)} of memory, there are {bytes_in_words(available)}"
+        )
 
 
-def _in_words(size: float) -> str:
+def bytes_in_words(size: float) -> str:
+    """A number of bytes for people, as in "3.2 GiB"."""
     units = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"]
     size /= 1024
     while size >= 1024 and len(units) > 1:

@@ -29,15 +29,6 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 'es' if noun.endswith('s') else 's'}"
 
 
-def amount(num_bytes: float) -> str:
-    """A number of bytes for people, as in "3.2 GB"."""
-    for unit in ("bytes", "kB", "MB", "GB", "TB"):
-        if num_bytes < 1000:
-            return f"{num_bytes:.0f} {unit}" if unit == "bytes" else f"{num_bytes:.1f} {unit}"
-        num_bytes /= 1000
-    return f"{num_bytes:,.0f} PB"
-
-
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A question for the end of a message, where a known name is near an unknown one; else empty."""
     near = difflib.get_close_matches(name[:80], list(known), 1)

@@ -20,8 +20,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from azero_jax import dialects
-from azero_jax.execution import available_memory
-from azero_jax.notices import amount, counted, shortened
+from azero_jax.execution import bytes_in_words, require_memory
+from azero_jax.notices import counted, shortened
 
 _MOST_COLUMNS = 100_000
 _LONGEST_LINE = 64_000_000
@@ -269,12 +269,7 @@ def _check_memory(path: pathlib.Path, size: int, sample: Sequence[str], separato
     """Refuses a file that has more cells than memory holds, judged by its first lines."""
     cells = sum(line.count(separator) + 1 for line in sample)
     # Eight bytes for a cell, and two copies on the way to tasks.
-    needed = 3 * 8 * cells * size / max(1, sum(map(len, sample)))
-    if needed > available_memory():
-        raise ValueError(
-            f"{path}: {amount(size)} of text would need {amount(needed)} of memory, "
-            f"{amount(available_memory())} are free"
-        )
+    require_memory(3 * 8 * cells * size / max(1, sum(map(len, sample))), f"{path}: {bytes_in_words(size)} of text")
 
 
 def _sample(path: pathlib.Path, encoding: str) -> list[str]:

@@ -21,8 +21,8 @@ import numpy as np
 
 from azero_jax import datasets, projected_tasks
 from azero_jax.datasets import Dataset, Source
-from azero_jax.execution import available_memory, user_cache_dir
-from azero_jax.notices import amount, did_you_mean, shortened, tell_once
+from azero_jax.execution import require_memory, user_cache_dir
+from azero_jax.notices import did_you_mean, shortened, tell_once
 from azero_jax.tasks import Tasks
 
 # "Picked to span the difficulty of the nonlinear tasks" (task_util.cc). Further tasks
@@ -423,13 +423,8 @@ def _settings(values: dict[str, object], generator: str) -> TaskSettings:
     # Drawn, gathered and copied; an evaluator will have its own, and the order of each epoch.
     needed = 3 * 8 * numbers + 8 * settings.num_train_epochs * settings.num_train_examples
     needed += 8 * settings.features_size**2 * (generator == "scalar_2layer_nn_regression")
-    if needed > available_memory():
-        raise ValueError(
-            f"num_tasks={settings.num_tasks}, num_train_examples={settings.num_train_examples}, "
-            f"num_valid_examples={settings.num_valid_examples}, num_train_epochs={settings.num_train_epochs}, "
-            f"features_size={settings.features_size}: would need {amount(needed)} of memory, "
-            f"{amount(available_memory())} are free"
-        )
+    sizes = ("num_tasks", "num_train_examples", "num_valid_examples", "num_train_epochs", "features_size")
+    require_memory(needed, ", ".join(f"{name}={getattr(settings, name)}" for name in sizes))
     return settings
 
 
@@ -446,12 +441,10 @@ def _check_projection(settings: TaskSettings, dataset: Dataset) -> None:
         * (settings.num_train_examples + settings.num_valid_examples)
         * (settings.features_size or dataset.train.features.shape[1])
     )
-    if needed > available_memory():
-        raise ValueError(
-            f"features_size={settings.features_size}, num_tasks={settings.num_tasks}: of "
-            f"{dataset.train.features.shape[1]:,} features would need {amount(needed)} of memory, "
-            f"{amount(available_memory())} are free"
-        )
+    features = dataset.train.features.shape[1]
+    require_memory(
+        needed, f"features_size={settings.features_size}, num_tasks={settings.num_tasks} of {features:,} features"
+    )
 
 
 def _repeated(spec: str, error: ValueError) -> ValueError:

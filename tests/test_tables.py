@@ -7,7 +7,7 @@ import os
 import numpy as np
 import pytest
 
-from azero_jax import tables
+from azero_jax import execution
 from azero_jax.dialects import SEPARATORS
 from azero_jax.tables import TableFormat, read_table
 
@@ -138,6 +138,6 @@ def test_what_never_ends_is_not_read(tmp_path):
 
 
 def test_a_file_larger_than_memory_is_refused_before(tmp_path, monkeypatch):
-    monkeypatch.setattr(tables, "available_memory", lambda: 1000)
-    with pytest.raises(ValueError, match=r"of text would need [\d.]+ kB of memory, 1.0 kB are free"):
+    monkeypatch.setattr(execution, "available_memory", lambda: 1000)
+    with pytest.raises(ValueError, match=r"KiB of text: needs about [\d.]+ KiB of memory, there are 1\.0 KiB"):
         read(tmp_path, written(LINES))
