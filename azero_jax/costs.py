@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from azero_jax import ops
-from azero_jax.execution import on_cpu
+from azero_jax.execution import on_cpu, precision
 from azero_jax.liveness import find_live
 from azero_jax.program import MemorySize, Population
 from azero_jax.text import OP
@@ -37,7 +37,7 @@ def op_cost(op: ops.Op, features_size: int) -> float:
         return cost + _RANDOM_NUMBER * float(np.prod(shapes[-1]))
     if op.function is None:
         return cost
-    with on_cpu():
+    with precision("float32"), on_cpu():
         operands = [jax.ShapeDtypeStruct(shape, np.float32) for shape in shapes[:-1]]
         counted = jax.jit(op.function).lower(*operands).cost_analysis() or {}
     return cost + counted.get("flops", 0.0) + _TRANSCENDENTAL * counted.get("transcendentals", 0.0)

@@ -6,6 +6,7 @@ the strategy assemble and run the rest, and puts the results back in order.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -16,7 +17,7 @@ from azero_jax import ops as op_table
 from azero_jax import xla_flags
 from azero_jax.addresses import AddressesInUse
 from azero_jax.equivalence import structural_keys
-from azero_jax.execution import available_cores, require_memory
+from azero_jax.execution import available_cores, check_not_forked, require_memory
 from azero_jax.fingerprints import FINGERPRINTS
 from azero_jax.instructions import (
     RESULT_FINGERPRINT,
@@ -76,8 +77,15 @@ class Probe(NamedTuple):
     fitness: np.ndarray
 
 
+class _Room(NamedTuple):
+    """The addresses that there is room for, and the strategy whose memory has it."""
+
+    in_use: AddressesInUse
+    strategy: SwitchStrategy | VmapStrategy
+
+
 class Evaluator:
-    """Evaluates programs on tasks.
+    """Evaluates programs on tasks; any number of threads may use one at once.
 
     Args:
       tasks: the tasks.
@@ -128,6 +136,7 @@ class Evaluator:
             raise ValueError(f"max_abs_error={max_abs_error}: expected a positive number")
         if num_threads is not None and num_threads < 1:
             raise ValueError(f"num_threads={num_threads}: expected a positive integer")
+        check_not_forked()
         _check_length(tasks)
         xla_flags.apply()
         self.tasks = tasks
@@ -149,11 +158,18 @@ class Evaluator:
         self.strategy = strategy if strategy != "auto" else ("switch" if jax.default_backend() == "cpu" else "vmap")
         self._fingerprint = fingerprint
         small = tasks.features_size <= ROOM_FOR_ALL_FEATURES
-        self._in_use = AddressesInUse.all_of(self.memory) if small else AddressesInUse.always(tasks.vector_labels)
-        self._strategy = self._strategy_with(self._in_use)
+        # Replaced as a whole, under the lock: a thread that goes on with the one before needs its addresses, too.
+        self._room = self._room_for(
+            AddressesInUse.all_of(self.memory) if small else AddressesInUse.always(tasks.vector_labels)
+        )
+        self._lock = threading.Lock()
 
-    def _strategy_with(self, in_use: AddressesInUse) -> SwitchStrategy | VmapStrategy:
-        """One with room for these addresses."""
+    @property
+    def _strategy(self) -> SwitchStrategy | VmapStrategy:
+        return self._room.strategy
+
+    def _room_for(self, in_use: AddressesInUse) -> _Room:
+        """A strategy with room for these addresses."""
         settings = RunSettings(
             in_use.memory,
             self.max_abs_error,
@@ -165,8 +181,8 @@ class Evaluator:
             self._expected_ops,
         )
         if self.strategy == "vmap":
-            return VmapStrategy(self.tasks, settings)
-        return SwitchStrategy(self.tasks, settings, self.num_threads)
+            return _Room(in_use, VmapStrategy(self.tasks, settings))
+        return _Room(in_use, SwitchStrategy(self.tasks, settings, self.num_threads))
 
     def make_room(self, population: Population | None = None) -> None:
         """Makes room for all addresses that programs use, or for all of the memory's; `needed_bytes` then counts them.
@@ -176,32 +192,39 @@ class Evaluator:
         Raises:
           ValueError: an address outside the memory, or more memory is needed than there is.
         """
-        if self._has_room_for_all():
-            return
+        if population is not None:
+            population.check_addresses(self.memory)
+        self._with_room(population)
+
+    def _with_room(self, population: Population | None) -> _Room:
+        """Room for all addresses that valid programs use, or for all of the memory's."""
+        room = self._room
+        if room.in_use.memory == self.memory:
+            return room
         if population is None:
             wanted = AddressesInUse.all_of(self.memory)
         else:
-            population.check_addresses(self.memory)
             wanted = AddressesInUse.of(population, self.tasks.vector_labels)
-        if self._in_use | wanted == self._in_use:
-            return
-        try:
-            in_use = self._in_use | wanted
-            strategy = self._strategy_with(in_use)
-        except ValueError:  # perhaps they fit without those of earlier programs
-            in_use = wanted
-            strategy = self._strategy_with(in_use)
-        self._in_use, self._strategy = in_use, strategy
-
-    def _has_room_for_all(self) -> bool:
-        return self._in_use.memory == self.memory
+        if room.in_use | wanted == room.in_use:
+            return room
+        with self._lock:
+            in_use = self._room.in_use | wanted
+            if in_use == self._room.in_use:
+                return self._room
+            try:
+                room = self._room_for(in_use)
+            except ValueError:  # perhaps they fit without those of earlier programs
+                room = self._room_for(wanted)
+            self._room = room
+            return room
 
     def _results(self, population: Population, schedule: np.ndarray, fingerprint: bool) -> np.ndarray:
         """What the strategy's `run` returns."""
-        if not self._has_room_for_all():
-            self.make_room(population)
-            population = self._in_use.renumbered(population)
-        return self._strategy.run(population, schedule, fingerprint)
+        check_not_forked()
+        room = self._with_room(population)
+        if room.in_use.memory != self.memory:
+            population = room.in_use.renumbered(population)
+        return room.strategy.run(population, schedule, fingerprint)
 
     def evaluate(self, programs: Sequence[Program] | Population) -> Evaluation:
         """Trains and validates programs on all tasks.

@@ -1,7 +1,8 @@
-"""Where jitted functions run: the cores there are, a pool of threads, the CPU, the precision, the cache.
+"""Where and how jitted functions run: cores, a pool of threads, the CPU, JAX's settings, the cache.
 
 XLA runs a function on the thread that calls it, as `xla_flags` asks, and releases
-Python's lock, so threads of one process use all cores.
+Python's lock, so threads of one process use all cores. What users set in JAX for
+their own functions does not reach those of this package.
 """
 
 from __future__ import annotations
@@ -9,13 +10,16 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import functools
+import operator
 import os
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
+from jax._src import config as jax_config
+from jax._src import xla_bridge
 
 _Job = TypeVar("_Job")
 
@@ -73,7 +77,11 @@ def run_jobs(function: Callable[[_Job], None], jobs: Sequence[_Job], num_threads
       function: what to do; it may raise.
       jobs: its arguments.
       num_threads: calls at the same time, of this thread and others.
+
+    Raises:
+      RuntimeError: this process was forked from one that had used JAX.
     """
+    check_not_forked()
     remaining = iter(jobs)
 
     def work() -> None:
@@ -120,10 +128,81 @@ def _thread_pool(num_threads: int) -> concurrent.futures.ThreadPoolExecutor:
     return concurrent.futures.ThreadPoolExecutor(num_threads, "azero_jax")
 
 
+# Settings of JAX that change results, raise where numbers are not finite, or make the machine
+# run step by step, and the values that this package can do with, the first of them when it has to
+# set one. Those that only tell (log_compiles) or say where (platforms, devices, caches) stay the user's.
+_WANTED_SETTINGS: dict[str, tuple[Any, ...]] = {
+    "jax_debug_nans": (False,),
+    "jax_debug_infs": (False,),
+    "jax_disable_jit": (False,),
+    "jax_no_tracing": (False,),
+    "jax_enable_checks": (False,),
+    "jax_check_tracer_leaks": (False,),
+    "jax_debug_key_reuse": (False,),
+    "jax_error_checking_behavior_nan": ("ignore",),
+    "jax_error_checking_behavior_divide": ("ignore",),
+    "jax_error_checking_behavior_oob": ("ignore",),
+    "jax_numpy_dtype_promotion": ("standard",),
+    "jax_numpy_rank_promotion": ("allow",),
+    "jax_default_matmul_precision": (None,),
+    "jax_default_prng_impl": ("threefry2x32",),
+    "jax_threefry_partitionable": (True,),
+    "jax_random_seed_offset": (0,),
+    "jax_transfer_guard_host_to_device": ("allow", None),
+    "jax_transfer_guard_device_to_device": ("allow", None),
+    "jax_transfer_guard_device_to_host": ("allow", None),
+    "jax_transfer_guard": ("allow", None),
+}
+_states = tuple(jax_config.config_states[name] for name in _WANTED_SETTINGS if name in jax_config.config_states)
+_wanted = tuple(values for name, values in _WANTED_SETTINGS.items() if name in jax_config.config_states)
+_value_of = operator.attrgetter("value")
+# Settings as they are when nobody has touched them, which a call compares by one look.
+_untouched = [tuple(values[-1] for values in _wanted), tuple(values[0] for values in _wanted)]
+
+
 def precision(dtype: str) -> contextlib.AbstractContextManager:
-    """Within it, JAX computes in a dtype, "float32" or "float64"."""
+    """Within it, JAX computes in a dtype, "float32" or "float64", whatever the user has set for other functions.
+
+    Raises:
+      RuntimeError: this process was forked from one that had used JAX.
+    """
+    check_not_forked()
     wanted = dtype == "float64"
-    return contextlib.nullcontext() if jax.config.read("jax_enable_x64") == wanted else jax.enable_x64(wanted)
+    if tuple(map(_value_of, _states)) in _untouched:  # entering takes longer than looking
+        return contextlib.nullcontext() if jax.enable_x64.value == wanted else jax.enable_x64(wanted)
+    stack = contextlib.ExitStack()
+    stack.enter_context(jax.enable_x64(wanted))
+    for state, values in zip(_states, _wanted):
+        if state.value not in values:
+            stack.enter_context(state(values[0]))
+    return stack
+
+
+_forked = False
+
+
+def _note_fork() -> None:
+    """In a child: JAX's threads, and ours, are those of the parent, and calls that wait for them never return."""
+    global _forked
+    _forked = _forked or xla_bridge.backends_are_initialized() or _thread_pool.cache_info().currsize > 0
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_note_fork)
+
+
+def check_not_forked() -> None:
+    """Refuses what would hang.
+
+    Raises:
+      RuntimeError: this process was forked from one that had used JAX.
+    """
+    if _forked:
+        raise RuntimeError(
+            "this process was forked from one in which JAX had started, by azero_jax or otherwise, and its threads do "
+            "not survive a fork: start processes with multiprocessing.get_context('spawn') or 'forkserver', or fork "
+            "before the first use"
+        )
 
 
 def on_cpu() -> contextlib.AbstractContextManager:

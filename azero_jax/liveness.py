@@ -19,7 +19,7 @@ from jax import Array, lax
 
 from azero_jax import xla_flags
 from azero_jax.addresses import smallest_memory
-from azero_jax.execution import available_cores, on_cpu, run_jobs
+from azero_jax.execution import available_cores, on_cpu, precision, run_jobs
 from azero_jax.packed import (
     MAX_PROGRAMS,
     NUM_LINES,
@@ -228,7 +228,7 @@ def find_live(population: Population, memory: MemorySize, vector_labels: bool = 
     live = np.zeros(population.code.shape[:2], bool)
 
     def run(programs: slice) -> None:
-        with on_cpu():
+        with precision("float32"), on_cpu():
             marks = np.asarray(finder(pack(population, programs, memory, layout), table, fixed))
         count = programs.stop - programs.start
         live[programs] = marks[: count * num_lines].reshape(count, num_lines) != 0

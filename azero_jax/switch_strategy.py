@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import threading
 from typing import NamedTuple
 
 import jax
@@ -63,8 +64,15 @@ class RunSettings(NamedTuple):
     expected_ops: tuple[int, ...] = ()
 
 
+class _Machines(NamedTuple):
+    """A configuration and what was compiled for it, with fingerprints and without."""
+
+    config: MachineConfig
+    compiled: dict[bool, _CompiledMachine]
+
+
 class SwitchStrategy:
-    """Runs programs on tasks with the `lax.switch` machine.
+    """Runs programs on tasks with the `lax.switch` machine; any number of threads may call it at once.
 
     Args:
       tasks: the tasks.
@@ -83,7 +91,7 @@ class SwitchStrategy:
         lanes = lanes_for(tasks.num_tasks, bytes_of_a_task)
         # The loop's memory stands beside what it started with.
         self.needed_bytes = check_memory(2 * num_threads * lanes * bytes_of_a_task, tasks, settings)
-        self._config = MachineConfig(
+        config = MachineConfig(
             layout=layout,
             loss=tasks.loss,
             num_classes=tasks.num_classes,
@@ -100,7 +108,12 @@ class SwitchStrategy:
             ),
         )
         self._fingerprint = settings.fingerprint
-        self._machines: dict[bool, _CompiledMachine] = {}
+        self._machines = _Machines(config, {})  # replaced as a whole, so that each call sees one state of it
+        self._lock = threading.Lock()
+
+    @property
+    def _config(self) -> MachineConfig:
+        return self._machines.config
 
     @functools.cached_property
     def _groups(self) -> list[TaskGroup]:
@@ -113,10 +126,9 @@ class SwitchStrategy:
         if not len(population):
             return results
         most = most_instructions(population.lengths, self._config.layout.memory)
-        self._make_room(population.code.shape[1], most + 1)
-        self._learn_ops(np.unique(population.code[..., OP]))
-        config, groups = self._config, self._groups
-        machine = self._machine(fingerprint)
+        machines = self._with_room(population.code.shape[1], most + 1, np.unique(population.code[..., OP]))
+        config, groups = machines.config, self._groups
+        machine = self._machine(machines, fingerprint)
         per_call = self._programs_per_call(len(population), (config.words.instructions - 1) // most)
         jobs = [(piece, i) for piece in config.packed.batches(population, per_call) for i in range(len(groups))]
 
@@ -148,34 +160,50 @@ class SwitchStrategy:
     @property
     def num_traces(self) -> int:
         """How often machines like this one were traced, and so compiled, in this process."""
-        return sum(self._machine(fingerprint).num_traces for fingerprint in (False, True))
+        machines = self._machines
+        return sum(self._machine(machines, fingerprint).num_traces for fingerprint in (False, True))
 
-    def _make_room(self, lines: int, instructions: int) -> None:
-        """Makes pieces larger until the longest program fits: one of two reasons to compile again."""
-        config = self._config
-        if lines <= config.packed.lines and instructions <= config.words.instructions:
-            return
-        size = max(config.words.instructions, power_of_two(instructions))
-        packed = PackedLayout.fitting(
-            max(lines, config.packed.lines), config.packed.constant_words, config.layout.memory
-        )
-        self._config = config._replace(packed=packed, words=dataclasses.replace(config.words, instructions=size))
-        self._machines.clear()
+    def _with_room(self, lines: int, instructions: int, wanted: np.ndarray) -> _Machines:
+        """Machines whose pieces hold the longest program, and that know some ops: the two reasons to compile again.
 
-    def _learn_ops(self, wanted: np.ndarray) -> None:
-        """Makes sure that machines are compiled with some ops: the second time with all, so that there is no third."""
-        known = self._config.instruction_set
-        instruction_set = known.with_ops(wanted, grown=bool(self._machines))
-        if instruction_set != known:
-            self._config = self._config._replace(instruction_set=instruction_set)
-            self._machines.clear()
+        The second time they know all ops, so that there is no third.
+        """
+        machines = self._machines
+        if _fits(machines.config, lines, instructions) and _knows(machines.config, wanted):
+            return machines
+        with self._lock:
+            machines = self._machines  # another thread may have changed them meanwhile
+            config = machines.config
+            if not _fits(config, lines, instructions):
+                size = max(config.words.instructions, power_of_two(instructions))
+                packed = PackedLayout.fitting(
+                    max(lines, config.packed.lines), config.packed.constant_words, config.layout.memory
+                )
+                config = config._replace(packed=packed, words=dataclasses.replace(config.words, instructions=size))
+            if not _knows(config, wanted):
+                instruction_set = config.instruction_set.with_ops(wanted, grown=bool(machines.compiled))
+                config = config._replace(instruction_set=instruction_set)
+            if config is not machines.config:
+                self._machines = _Machines(config, {})
+            return self._machines
 
-    def _machine(self, fingerprint: bool) -> _CompiledMachine:
-        machine = self._machines.get(fingerprint)
+    def _machine(self, machines: _Machines, fingerprint: bool) -> _CompiledMachine:
+        machine = machines.compiled.get(fingerprint)
         if machine is None:  # looking up a configuration takes longer than a small call
-            config = self._config._replace(fingerprint=self._fingerprint if fingerprint else "")
-            machine = self._machines[fingerprint] = _compiled_machine(config)
+            config = machines.config._replace(fingerprint=self._fingerprint if fingerprint else "")
+            with _machines_lock:
+                machine = machines.compiled[fingerprint] = _compiled_machine(config)
         return machine
+
+
+def _fits(config: MachineConfig, lines: int, instructions: int) -> bool:
+    """Whether a piece has room for a program of so many lines, and for its instructions."""
+    return lines <= config.packed.lines and instructions <= config.words.instructions
+
+
+def _knows(config: MachineConfig, wanted: np.ndarray) -> bool:
+    """Whether a machine is compiled with some ops."""
+    return config.instruction_set.with_ops(wanted, grown=False) is config.instruction_set
 
 
 class _CompiledMachine:
@@ -183,6 +211,8 @@ class _CompiledMachine:
 
     def __init__(self, config: MachineConfig):
         self.num_traces = 0
+        self._ready = False
+        self._compiling = threading.Lock()
         run = build(config)
 
         def traced(words: jax.Array, examples: jax.Array) -> jax.Array:
@@ -192,7 +222,15 @@ class _CompiledMachine:
         self._jitted = jax.jit(traced)
 
     def __call__(self, words: np.ndarray, examples: jax.Array) -> jax.Array:
-        return self._jitted(words, examples)
+        if self._ready:
+            return self._jitted(words, examples)
+        with self._compiling:  # or every thread that comes meanwhile would compile it, too
+            results = self._jitted(words, examples)
+            self._ready = True
+            return results
+
+
+_machines_lock = threading.Lock()  # `lru_cache` may call its function twice for two threads
 
 
 @functools.lru_cache(maxsize=32)

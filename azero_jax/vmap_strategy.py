@@ -65,10 +65,12 @@ class LineAssembly(NamedTuple):
     Attributes:
       lines: [P, L, ...], the live lines of Setup, Predict and Learn behind each other.
       capacity: lines of each of them.
+      compiled: the ops that `lines.op` counts through.
     """
 
     lines: Lines
     capacity: tuple[int, int, int]
+    compiled: tuple[ops.Op, ...]
 
 
 class _Memory(NamedTuple):
@@ -138,10 +140,11 @@ class VmapStrategy:
             padded[program, place] = values
             return padded
 
-        self._instructions = self._instructions.with_ops(np.unique(op), grown=self._num_traces[0] > 0)
-        place_of_op = np.searchsorted(self._instructions.compiled, op).astype(np.int32)
+        instructions = self._instructions.with_ops(np.unique(op), grown=self._num_traces[0] > 0)
+        self._instructions = instructions  # another thread may go on with another set
+        place_of_op = np.searchsorted(instructions.compiled, op).astype(np.int32)
         columns = (place_of_op, code[:, IN1], code[:, IN2], code[:, OUT], element, values, key)
-        return LineAssembly(Lines(*map(scatter, columns)), capacity)  # type: ignore[arg-type]
+        return LineAssembly(Lines(*map(scatter, columns)), capacity, instructions.single)  # type: ignore[arg-type]
 
     def _draw_keys(self, program: np.ndarray, function: np.ndarray, op: np.ndarray, out: np.ndarray) -> np.ndarray:
         """Keys of live random lines, uint32 [n], as the assembler's."""
@@ -156,7 +159,8 @@ class VmapStrategy:
 
     def run(self, population: Population, schedule: np.ndarray, fingerprint: bool) -> np.ndarray:
         """Runs programs by a schedule; results [P, RESULT_ROWS, D]."""
-        assembly = self._assemble(population)
+        with precision(self.dtype):
+            assembly = self._assemble(population)
         results = np.empty((len(population), RESULT_ROWS, self._tasks.num_tasks), self.dtype)
         for first in range(0, len(population), _PROGRAMS_PER_CALL):
             chosen = np.arange(first, min(first + _PROGRAMS_PER_CALL, len(population)))
@@ -170,7 +174,7 @@ class VmapStrategy:
                     self._group.numbers,
                     capacity=assembly.capacity,
                     fingerprint=fingerprint,
-                    compiled=self._instructions.single,
+                    compiled=assembly.compiled,
                 )
                 results[first : first + len(chosen)] = np.asarray(out)[: len(chosen)]
         return results
@@ -184,7 +188,8 @@ class VmapStrategy:
         self._num_traces[0] += 1
         one_task = functools.partial(self._run_one, capacity=capacity, fingerprint=fingerprint, compiled=compiled)
         all_tasks = jax.vmap(one_task, in_axes=(None, None, 1, 0), out_axes=1)
-        return jax.vmap(all_tasks, in_axes=(0, None, None, None))(lines, schedule, examples, numbers)
+        with jax.default_matmul_precision("highest"):  # an accelerator would else take fewer bits of float32
+            return jax.vmap(all_tasks, in_axes=(0, None, None, None))(lines, schedule, examples, numbers)
 
     def _run_one(self, lines: Lines, schedule, examples, number, *, capacity, fingerprint, compiled) -> jax.Array:
         """One program on one task, [RESULT_ROWS]."""

@@ -1,4 +1,4 @@
-"""Runs JAX strictly, without silent change of rank, and with the flags of the package."""
+"""Runs JAX with the flags of the package, and a cache of compiled machines that all processes share."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import jax
 import azero_jax
 
 azero_jax.set_xla_flags()
-jax.config.update("jax_numpy_rank_promotion", "raise")
 
 # Most of the time goes into compiling machines, the same ones in several processes. They share
 # what they compile in one run of the tests, and nothing of an earlier run: the process that

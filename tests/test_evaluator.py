@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import concurrent.futures
+import time
+
 import numpy as np
 import pytest
 from generated import classification_tasks, random_population, regression_tasks
 
 from azero_jax import Evaluator, MemorySize, Population, Program, Tasks, ops, register_op
 from azero_jax.initial_programs import LINEAR, NEURAL_NET
+from azero_jax.instructions import RESULT_ROWS
+from azero_jax.switch_strategy import SwitchStrategy
 
 MEMORY = MemorySize(6, 5, 4)
 NOTHING = Program.from_text("def Predict():\n")
@@ -74,6 +79,46 @@ def test_room_for_the_addresses_in_use_changes_no_result(monkeypatch, strategy):
     assert (expected[0] > 0).all()
     with pytest.raises(ValueError, match="expected addresses within"):
         evaluator.make_room(Population.from_programs([Program.from_text("def Predict():\n s1 = norm(v5)\n")]))
+
+
+def test_threads_that_use_one_evaluator_get_the_results_of_their_own_programs(monkeypatch):
+    """With many features each new address replaces the strategy, and programs are renumbered for it."""
+
+    def run(strategy, population, schedule, fingerprint):
+        """The register that the last line writes, by the number that it has in the whole memory, as the loss."""
+        time.sleep(0.001)
+        layout = strategy._config.layout
+        assert (population.code[..., 3] < layout.memory.scalars).all()
+        numbers = np.array(layout.register_numbers)[population.code[:, -1, 3]]
+        return np.repeat(numbers, RESULT_ROWS * 3).reshape(-1, RESULT_ROWS, 3).astype("float32")
+
+    monkeypatch.setattr(SwitchStrategy, "run", run)
+    evaluator = Evaluator(regression_tasks(features_size=33), memory=MemorySize(90, 20, 20), deduplicate=False)
+    populations = [
+        Population.from_programs([Program.from_text(f"def Predict():\n s{address} = s{address} + s1\n")])
+        for address in range(2, 90)
+    ]
+
+    def work(index):
+        if index % 5 == 0:
+            evaluator.make_room(populations[-index])
+        return evaluator.run(populations[index]).fitness[0, 0]
+
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        measured = list(pool.map(work, list(range(88)) * 3))
+    expected = evaluator.tasks.fitness(np.arange(2, 90, dtype=float)).tolist()
+    assert measured == expected * 3
+
+
+def test_threads_share_what_is_compiled():
+    # Sizes of their own, so that nothing is compiled yet.
+    evaluator = Evaluator(regression_tasks(num_train=22, num_valid=11), memory=MEMORY)
+    programs = [random_population(40, memory=MEMORY, seed=seed) for seed in range(8)]
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(evaluator.evaluate, programs))
+    assert evaluator.num_traces == 1
+    for population, evaluation in zip(programs, together):
+        np.testing.assert_array_equal(evaluation.fitness, evaluator.evaluate(population).fitness)
 
 
 def test_vmap_agrees_with_switch_random_ops_included():
