@@ -19,8 +19,6 @@ from azero_jax.instructions import (
     EXAMPLE_HEADER,
     EXTREME_LABELS,
     JUMP_TABLE,
-    LABEL_VECTOR,
-    PREDICTION_VECTOR,
     SCHEDULE_COUNTS,
     SCHEDULE_SHIFT,
     WORD_SIZE,
@@ -28,6 +26,7 @@ from azero_jax.instructions import (
 )
 from azero_jax.machine_step import MachineConfig, State, Step, bits_of, nothing, read_rows
 from azero_jax.packed import at
+from azero_jax.program import LABEL_VECTOR, PREDICTION_VECTOR
 
 
 def control_branches(config: MachineConfig) -> list[Callable[[Step], State]]:

@@ -30,7 +30,7 @@ from azero_jax.instructions import (
 from azero_jax.program import MemorySize, Population, Program
 from azero_jax.superinstructions import USUAL_OPS
 from azero_jax.switch_strategy import RunSettings, SwitchStrategy
-from azero_jax.tasks import Tasks
+from azero_jax.tasks import ARRAYS, Tasks
 from azero_jax.text import OP
 from azero_jax.vmap_strategy import VmapStrategy
 
@@ -94,7 +94,7 @@ class Evaluator:
       max_abs_error: a task on which an example's absolute error exceeds this, or is
         NaN, stops with fitness 0 (its best epoch, if one was completed).
       dtype: "float32" or "float64".
-      seed: of the random ops.
+      seed: of the random ops, any integer.
       strategy: "switch" runs programs one after the other with real branches, for
         CPUs; "vmap" runs all side by side, for accelerators; "auto" picks by platform.
       num_threads: programs that run at the same time; by default one per core.
@@ -107,7 +107,9 @@ class Evaluator:
         programs need it. Results do not depend on it.
 
     Raises:
-      ValueError: an argument out of range, or more memory is needed than there is.
+      ValueError: an argument out of range, features or labels that the dtype cannot hold, or
+        more memory is needed than there is.
+      RuntimeError: this process was forked from one that had used JAX.
     """
 
     def __init__(
@@ -126,31 +128,39 @@ class Evaluator:
     ):
         if not isinstance(tasks, Tasks):
             raise ValueError(f"tasks: expected Tasks, got {type(tasks).__name__}")
-        if dtype not in DTYPES:
-            raise ValueError(f"dtype={dtype!r}: expected one of {', '.join(map(repr, DTYPES))}")
-        if strategy not in STRATEGIES:
-            raise ValueError(f"strategy={strategy!r}: expected one of {', '.join(map(repr, STRATEGIES))}")
-        if fingerprint not in FINGERPRINTS:
-            raise ValueError(f"fingerprint={fingerprint!r}: expected one of {', '.join(map(repr, FINGERPRINTS))}")
-        if not max_abs_error > 0:
-            raise ValueError(f"max_abs_error={max_abs_error}: expected a positive number")
-        if num_threads is not None and num_threads < 1:
-            raise ValueError(f"num_threads={num_threads}: expected a positive integer")
+        for name, value, choices in (
+            ("dtype", dtype, DTYPES),
+            ("strategy", strategy, STRATEGIES),
+            ("fingerprint", fingerprint, FINGERPRINTS),
+        ):
+            if not isinstance(value, str) or value not in choices:
+                raise ValueError(f"{name}={value!r}: expected one of {', '.join(map(repr, choices))}")
+        _check_max_abs_error(max_abs_error, dtype)
+        if not _is_integer(seed):
+            raise ValueError(f"seed={seed!r}: expected an integer")
+        if num_threads is not None and not (_is_integer(num_threads) and num_threads >= 1):
+            raise ValueError(f"num_threads={num_threads!r}: expected a positive integer, or None for one per core")
+        if not isinstance(deduplicate, (bool, np.bool_)):
+            raise ValueError(f"deduplicate={deduplicate!r}: expected True or False")
+        if isinstance(ops, str):
+            raise ValueError(f"ops={ops!r}: expected names of ops, as [{ops!r}]")
+        memory = MemorySize.checked(memory)
+        _check_range(tasks, dtype)
         check_not_forked()
         _check_length(tasks)
         xla_flags.apply()
         self.tasks = tasks
-        self.memory = MemorySize(*memory).validate()
+        self.memory = memory
         if tasks.vector_labels and self.memory.vectors < 3:
             raise ValueError(
                 f"memory vectors={self.memory.vectors}: expected at least 3 for tasks of several classes: "
                 "features, label and prediction"
             )
         self.dtype = dtype
-        self.seed = seed
+        self.seed = int(seed)
         self.max_abs_error = float(max_abs_error)
         self.deduplicate = deduplicate
-        self.num_threads = num_threads or available_cores()
+        self.num_threads = int(num_threads or available_cores())
         self._num_ops = len(op_table.table())
         expected = USUAL_OPS if ops is None else {0, *(op_table.op_named(name).id for name in ops)}
         self._expected_ops = tuple(sorted(expected))
@@ -193,7 +203,7 @@ class Evaluator:
           ValueError: an address outside the memory, or more memory is needed than there is.
         """
         if population is not None:
-            population.check_addresses(self.memory)
+            self._check(population)
         self._with_room(population)
 
     def _with_room(self, population: Population | None) -> _Room:
@@ -236,21 +246,30 @@ class Evaluator:
           Fitness and train steps of every program on every task.
 
         Raises:
+          TypeError: something that is no sequence of programs.
           ValueError: an instruction uses an address outside the memory, or an op
-            that was registered after this evaluator was made.
+            that was registered after this evaluator was made; or arrays of a population
+            that are none of one.
         """
         population = programs if isinstance(programs, Population) else Population.from_programs(programs)
+        self._check(population)
         if not len(population):
             nothing = (0, self.tasks.num_tasks)
             return Evaluation(np.zeros(nothing), np.zeros(nothing, np.int64))
-        population.check_addresses(self.memory)
-        self._check_ops(population)
         if not self.deduplicate:
-            return self.run(population)
+            return self.run(population, known_valid=True)
         keys = structural_keys(population, self.memory, self.num_threads, self.tasks.vector_labels)
         _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
-        evaluation = self.run(population.take(first))
+        evaluation = self.run(population.take(first), known_valid=True)
         return Evaluation(evaluation.fitness[inverse], evaluation.train_steps[inverse])
+
+    def _check(self, population: Population, known_valid: bool = False) -> None:
+        """Refuses what this evaluator cannot run; of a population known to be valid, only what costs nothing to see."""
+        if not isinstance(population, Population):
+            raise TypeError(f"population: expected a Population, got {type(population).__name__}")
+        if not known_valid:
+            population.validate(self.memory)
+            self._check_ops(population)
 
     def _check_ops(self, population: Population) -> None:
         later = np.argwhere(population.code[..., OP] >= self._num_ops)
@@ -258,15 +277,22 @@ class Evaluator:
             op = op_table.table()[population.code[later[0][0], later[0][1], OP]]
             raise ValueError(f"program {later[0][0]}: {op.name} was registered after this evaluator was made")
 
-    def run(self, population: Population, num_train_examples: int | None = None) -> Evaluation:
+    def run(
+        self, population: Population, num_train_examples: int | None = None, *, known_valid: bool = False
+    ) -> Evaluation:
         """Evaluates programs, each for itself.
 
         Args:
-          population: P programs, whose addresses and ops must be valid.
+          population: P programs.
           num_train_examples: trains on so many examples, once; by default on all, for
             as many epochs as the tasks say.
+          known_valid: whether the programs need no checks, as a search knows of its own.
+
+        Raises:
+          ValueError: as `evaluate`, or more examples than there are.
         """
         tasks = self.tasks
+        self._check(population, known_valid)
         if num_train_examples is None:
             schedule = self._schedule(tasks.num_train_examples, tasks.num_valid_examples, tasks.num_train_epochs)
         else:
@@ -275,14 +301,21 @@ class Evaluator:
         loss = results[:, RESULT_LOSS]
         return Evaluation(tasks.fitness(loss.astype(np.float64)), results[:, RESULT_STEPS].astype(np.int64))
 
-    def probe(self, population: Population, num_train_examples: int, num_valid_examples: int) -> Probe:
+    def probe(
+        self, population: Population, num_train_examples: int, num_valid_examples: int, *, known_valid: bool = False
+    ) -> Probe:
         """Runs programs on the first few examples, to tell which behave alike.
 
         Args:
-          population: P programs, whose addresses and ops must be valid.
+          population: P programs.
           num_train_examples, num_valid_examples: examples to run, at most the tasks'.
+          known_valid: whether the programs need no checks, as a search knows of its own.
+
+        Raises:
+          ValueError: as `evaluate`, or more examples than there are.
         """
         tasks = self.tasks
+        self._check(population, known_valid)
         schedule = self._schedule(num_train_examples, num_valid_examples, 1)
         results = self._results(population, schedule, True)
         bits = np.ascontiguousarray(results[:, RESULT_FINGERPRINT])
@@ -317,6 +350,12 @@ class Evaluator:
         """Positions of a run, padded to as many as the machine was compiled for, and its counts: uint32."""
         key = (num_train, num_valid, num_epochs)
         if key not in self._schedules:  # making one takes a tenth of a small call
+            for name, count, most in (
+                ("num_train_examples", num_train, self.tasks.num_train_examples),
+                ("num_valid_examples", num_valid, self.tasks.num_valid_examples),
+            ):
+                if not (_is_integer(count) and 0 <= count <= most):
+                    raise ValueError(f"{name}={count!r}: expected an integer from 0 to {most}, the tasks'")
             self._schedules[key] = self._make_schedule(*key)
         return self._schedules[key]
 
@@ -355,3 +394,32 @@ def _check_length(tasks: Tasks) -> None:
             f"expected fewer than {_MOST_EXAMPLES:,}"
         )
     require_memory(_SCHEDULE_BYTES * examples, f"num_train_epochs={epochs}")
+
+
+def _is_integer(value: object) -> bool:
+    """Whether a value is an integer, of Python or NumPy."""
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+
+
+def _check_max_abs_error(value: object, dtype: str) -> None:
+    """Refuses a largest error that is none in a dtype."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)) or not value > 0:
+        raise ValueError(f"max_abs_error={value!r}: expected a positive number")
+    least, most = float(np.finfo(dtype).smallest_normal), float(np.finfo(dtype).max)
+    if value != np.inf and not least <= value <= most:
+        raise ValueError(
+            f"max_abs_error={value!r}: expected {least:.4g} to {most:.4g}, what {dtype} holds, or infinity"
+        )
+
+
+def _check_range(tasks: Tasks, dtype: str) -> None:
+    """Refuses tasks with numbers that are too large for a dtype."""
+    most = float(np.finfo(dtype).max)
+    for name in ARRAYS:
+        array = getattr(tasks, name)
+        if max(-array.min(), array.max()) > most:
+            where = tuple(np.argwhere(np.abs(array) > most)[0].tolist())
+            raise ValueError(
+                f"{name}: {array[where]} at index {where}: expected at most {most:.4g}, what {dtype} holds; "
+                "scale the data, or take dtype='float64'"
+            )

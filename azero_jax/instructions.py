@@ -27,9 +27,6 @@ JUMP_TABLE = 1
 
 HALTED = np.uint32(0xFFFFFFFF)
 
-# Addresses of label and prediction where they are vectors.
-LABEL_VECTOR, PREDICTION_VECTOR = 1, 2
-
 # The results of one program, in rows of lanes.
 RESULT_ROWS = 3
 RESULT_LOSS, RESULT_STEPS, RESULT_FINGERPRINT = range(RESULT_ROWS)

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from azero_jax import xla_flags
+from azero_jax import ops, xla_flags
 from azero_jax.addresses import smallest_memory
 from azero_jax.execution import available_cores, on_cpu, precision, run_jobs
 from azero_jax.packed import (
@@ -32,7 +32,8 @@ from azero_jax.packed import (
     pack,
     put,
 )
-from azero_jax.program import MemorySize, Population, Program
+from azero_jax.program import LABEL_VECTOR, PREDICTION_VECTOR, MemorySize, Population, Program
+from azero_jax.text import COMPONENT_FUNCTIONS, MAX_ADDRESS
 
 SETUP, PREDICT, LEARN = 0, 1, 2
 
@@ -58,7 +59,9 @@ class FixedRegisters(NamedTuple):
     def of(cls, memory: MemorySize, vector_labels: bool) -> FixedRegisters:
         """Those of a memory."""
         first_vector = memory.scalars
-        return cls(first_vector + 1, first_vector + 2, first_vector) if vector_labels else cls(0, 1, first_vector)
+        if vector_labels:
+            return cls(first_vector + LABEL_VECTOR, first_vector + PREDICTION_VECTOR, first_vector)
+        return cls(0, 1, first_vector)
 
     def as_words(self) -> np.ndarray:
         """For jitted code: uint32 [3]."""
@@ -213,13 +216,34 @@ def find_live(population: Population, memory: MemorySize, vector_labels: bool = 
     """Finds the live instructions of every program.
 
     Args:
-      population: P programs of L lines, with addresses within the memory.
+      population: P programs of L lines.
       memory: the addresses there are.
       vector_labels: whether labels and predictions are v1 and v2.
 
     Returns:
       bool [P, L].
+
+    Raises:
+      ValueError: programs that are none, or do not fit the memory.
     """
+    memory = _memory_with_prediction(memory, vector_labels)
+    population.validate(memory)
+    return find_live_in_valid(population, memory, vector_labels)
+
+
+def _memory_with_prediction(memory: MemorySize, vector_labels: bool) -> MemorySize:
+    """A memory, if labels and predictions have a place in it."""
+    memory = MemorySize.checked(memory)
+    if vector_labels and memory.vectors <= PREDICTION_VECTOR:
+        raise ValueError(
+            f"memory vectors={memory.vectors}: expected at least {PREDICTION_VECTOR + 1} for vector_labels: "
+            "features, label and prediction"
+        )
+    return memory
+
+
+def find_live_in_valid(population: Population, memory: MemorySize, vector_labels: bool) -> np.ndarray:
+    """As `find_live`, of programs that were checked."""
     num_lines = population.code.shape[1]
     layout = PackedLayout.fitting(num_lines, 0, memory)
     fixed = FixedRegisters.of(memory, vector_labels).as_words()
@@ -237,7 +261,7 @@ def find_live(population: Population, memory: MemorySize, vector_labels: bool = 
     return live & population.occupied()
 
 
-def simplify(program: Program, memory: MemorySize | None = None, vector_labels: bool = False) -> Program:
+def simplify(program: Program, memory: MemorySize | None = None, vector_labels: bool | None = None) -> Program:
     """The same function without its dead instructions.
 
     Fitness is unchanged to the last bit, random ops included.
@@ -245,10 +269,59 @@ def simplify(program: Program, memory: MemorySize | None = None, vector_labels: 
     Args:
       program: any program.
       memory: its memory; by default as many addresses as it uses.
-      vector_labels: whether labels and predictions are v1 and v2.
+      vector_labels: whether labels and predictions are v1 and v2, as for several classes, or
+        s0 and s1. By default the program decides: if it may be one for several classes (Predict
+        writes v2, and not s1; or Learn reads v1, which nothing writes), all stays that matters
+        in either reading.
+
+    Raises:
+      TypeError: no program.
+      ValueError: a program whose arrays are none, or that does not fit the memory.
     """
+    if not isinstance(program, Program):
+        hint = ": use Program.from_text(text)" if isinstance(program, str) else ""
+        raise TypeError(f"program: expected a Program, got {program!r:.80}{hint}")
+    if vector_labels is not None and not isinstance(vector_labels, (bool, np.bool_)):
+        raise TypeError(f"vector_labels={vector_labels!r}: expected True, False or None")
     population = Population.from_programs([program])
-    live = find_live(population, memory or smallest_memory(population, vector_labels), vector_labels)[0]
+    if memory is None:
+        population.validate(_LARGEST_MEMORY)
+
+    def live_lines(reading: bool) -> np.ndarray:
+        size = smallest_memory(population, reading) if memory is None else memory
+        return find_live(population, size, reading)[0]
+
+    live = live_lines(bool(vector_labels))
+    if vector_labels is None and _predicts_a_vector(program):
+        needed = live_lines(True)
+        if not _writes(program, "Predict", "s1") or _sees_labels_in_v1(population, needed):
+            live |= needed
     functions = population.functions[live]
     lengths = tuple(int((functions == function).sum()) for function in range(3))
     return Program(population.code[0][live], population.constants[0][live], lengths)  # type: ignore[arg-type]
+
+
+_LARGEST_MEMORY = MemorySize(*[MAX_ADDRESS] * len(ops.KINDS))
+
+
+def _writes(program: Program, function: str, register: str) -> bool:
+    """Whether a component function writes a register, such as "s1"."""
+    return any(f"{line.op.output}{line.out}" == register for line in program.instructions(function))
+
+
+def _predicts_a_vector(program: Program) -> bool:
+    return _writes(program, "Predict", f"v{PREDICTION_VECTOR}")
+
+
+def _sees_labels_in_v1(population: Population, needed: np.ndarray) -> bool:
+    """Whether Learn reads v1, on a line that is needed if v2 is the prediction, and nothing writes it."""
+    (program,) = population
+    label = f"v{LABEL_VECTOR}"
+    (learn_lines,) = np.nonzero(needed[population.functions == LEARN])
+    learn = program.instructions("Learn")
+    reads = any(
+        f"{kind}{address}" == label
+        for line in learn_lines
+        for kind, address in zip(learn[line].op.inputs, (learn[line].in1, learn[line].in2))
+    )
+    return reads and not any(_writes(program, function, label) for function in COMPONENT_FUNCTIONS)

@@ -130,7 +130,7 @@ def pack(
     code = np.ascontiguousarray(population.code[programs]).view(np.uint32)
     words[layout.first_code : layout.first_code + code.size] = code.ravel()
     if layout.constant_words:
-        constants = population.constants[programs]
+        constants = np.ascontiguousarray(population.constants[programs])
         with np.errstate(over="ignore"):
             bits = constants.astype((np.float32, np.float64)[layout.constant_words - 1]).view(np.uint32)
         words[layout.first_constant : layout.first_constant + bits.size] = bits.ravel()

@@ -37,7 +37,7 @@ class MemorySize(NamedTuple):
         return self[ops.KINDS.index(kind)]
 
     def validate(self) -> MemorySize:
-        """Returns itself.
+        """The same with counts of type int.
 
         Raises:
           ValueError: a count is no integer in range. At least s0, s1 and v0 exist.
@@ -45,7 +45,18 @@ class MemorySize(NamedTuple):
         for field, value, least in zip(self._fields, self, (2, 1, 0)):
             if not isinstance(value, (int, np.integer)) or not least <= value <= text.MAX_ADDRESS:
                 raise ValueError(f"memory {field}={value!r}: expected an integer from {least} to {text.MAX_ADDRESS}")
-        return self
+        return MemorySize(*map(int, self))
+
+    @classmethod
+    def checked(cls, memory: object) -> MemorySize:
+        """What was given as a memory, if it is one, or three counts.
+
+        Raises:
+          ValueError: anything else, or a count out of range.
+        """
+        if not isinstance(memory, (tuple, list)) or len(memory) != len(cls._fields):
+            raise ValueError(f"memory={memory!r}: expected a MemorySize, or counts of scalars, vectors and matrices")
+        return cls(*memory).validate()
 
 
 class Instruction(NamedTuple):
@@ -140,6 +151,23 @@ class Program:
     def __repr__(self) -> str:
         return f"Program.from_text({self.to_text()!r})"
 
+    def check_arrays(self, name: str = "program") -> None:
+        """Checks shapes, dtypes and lengths; `Population.validate` then checks the instructions.
+
+        Args:
+          name: what the message calls the program.
+
+        Raises:
+          ValueError: one of them is not as it should be.
+        """
+        _check_array(f"{name} code", self.code, np.int16, (None, 4))
+        _check_array(f"{name} constants", self.constants, np.float64, (len(self.code), ops.MAX_CONSTANTS))
+        _check_lines(f"{name} lengths", self.lengths)
+        if sum(self.lengths) != len(self.code):
+            raise ValueError(
+                f"{name} lengths {self.lengths}: expected {len(self.code)} together, the lines of the code"
+            )
+
     def _content(self) -> tuple:
         return self.lengths, self.code.tobytes(), self.constants.tobytes()
 
@@ -177,8 +205,17 @@ class Population:
           capacity: lines for each component function; by default the longest's.
 
         Raises:
-          ValueError: a program is longer than the capacity.
+          TypeError: something that is no sequence of programs.
+          ValueError: a program is longer than the capacity, or its arrays are none of a program.
         """
+        if isinstance(programs, Program) or not isinstance(programs, Iterable):
+            given = "one Program" if isinstance(programs, Program) else repr(programs)
+            raise TypeError(f"programs: expected a sequence of programs, as [program], got {given}")
+        programs = list(programs)
+        for index, program in enumerate(programs):
+            if not isinstance(program, Program):
+                raise TypeError(f"programs: expected Program at index {index}, got {program!r:.80}")
+            program.check_arrays(f"program {index}")
         lengths = np.array([program.lengths for program in programs], np.int64).reshape(-1, 3)
         longest = lengths.max(axis=0, initial=0)
         if capacity is None:
@@ -200,8 +237,9 @@ class Population:
         """Programs without instructions.
 
         Raises:
-          ValueError: more lines than a program may have.
+          ValueError: more lines than a program may have, or a capacity that is none.
         """
+        _check_lines("capacity", capacity)
         lines = sum(capacity)
         if lines > text.MAX_LINES:
             raise ValueError(f"{lines} instructions: expected at most {text.MAX_LINES} of all component functions")
@@ -250,40 +288,118 @@ class Population:
         """The programs at some indices, copied."""
         return Population(self.code[indices], self.constants[indices], self.lengths[indices], self.capacity)
 
+    def validate(self, memory: MemorySize) -> None:
+        """Checks everything that code which runs or analyses programs relies on.
+
+        Raises:
+          ValueError: as `check_arrays` and `check_addresses`.
+        """
+        self.check_arrays()
+        self.check_addresses(memory)
+
+    def check_arrays(self) -> None:
+        """Checks shapes, dtypes, lengths and capacity.
+
+        Raises:
+          ValueError: one of them is not as it should be; the message names it, and the program.
+        """
+        _check_lines("population capacity", self.capacity)
+        _check_array("population code", self.code, np.int16, (None, sum(self.capacity), 4))
+        size, lines = self.code.shape[:2]
+        _check_array("population constants", self.constants, np.float64, (size, lines, ops.MAX_CONSTANTS))
+        _check_array("population lengths", self.lengths, np.int64, (size, len(COMPONENT_FUNCTIONS)))
+        wrong = (self.lengths < 0) | (self.lengths > self.capacity)
+        if wrong.any():
+            index = int(np.argwhere(wrong)[0, 0])
+            raise ValueError(
+                f"population lengths {tuple(self.lengths[index].tolist())} of program {index}: "
+                f"expected 0 to the capacity, {self.capacity}"
+            )
+
     def check_addresses(self, memory: MemorySize) -> None:
-        """Checks that every instruction is known and stays within the memory.
+        """Checks that every instruction is known, stays within the memory and has indices that are some.
 
         Raises:
           ValueError: the first instruction that does not, with its program,
             component function, line and text.
         """
-        columns = op_columns().kinds
-        num_ops = len(columns[IN1])
+        columns = op_columns()
+        num_ops = len(columns.draws)
         op = self.code[..., OP]
-        limits = np.array([*memory, text.MAX_ADDRESS + 1])
-        wrong = (op < 0) | (op >= num_ops)
-        known = np.where(wrong, 0, op)
-        for column in (IN1, IN2, OUT):
-            kind = columns[column][known]
-            address = self.code[..., column]
-            lowest = FIRST_OUTPUT[kind] if column == OUT else 0
-            wrong |= (address < lowest) | (address >= limits[kind])
-        if wrong.any():
-            index, line = np.argwhere(wrong)[0]
-            function = int(self.functions[line])
-            where = f"program {index}, {COMPONENT_FUNCTIONS[function]} line {line - self.starts[function] + 1}"
-            if not 0 <= op[index, line] < num_ops:
-                raise ValueError(f"{where}: op id {op[index, line]}: expected 0 to {num_ops - 1}")
-            shown = text.print_instruction(self.code[index, line], self.constants[index, line])
+        unknown = op.view(np.uint16) >= num_ops  # or negative
+        if unknown.any():
+            index, line = np.argwhere(unknown)[0]
+            raise ValueError(f"{self._place(index, line)}: op id {op[index, line]}: expected 0 to {num_ops - 1}")
+        lowest, count = _address_bounds(memory, *ops.version())
+        # Below the lowest one, the unsigned difference is larger than any count.
+        outside = (self.code[..., IN1:] - lowest.take(op, axis=0)).view(np.uint16) >= count.take(op, axis=0)
+        if outside.any():
+            index, line = np.argwhere(outside)[0, :2]
             raise ValueError(
-                f"{where}: {shown!r}: expected addresses within {memory.scalars} scalars, {memory.vectors} vectors "
-                f"and {memory.matrices} matrices, and no write to s0 or v0"
+                f"{self._place(index, line)}: {self._line(index, line)!r}: expected addresses within "
+                f"{memory.scalars} scalars, {memory.vectors} vectors and {memory.matrices} matrices, "
+                "and no write to s0 or v0"
             )
+        indexed = np.nonzero(columns.num_indices.take(op))
+        if len(indexed[0]):
+            fractions = self.constants[indexed][:, :MAX_INDICES]
+            used = np.arange(MAX_INDICES) < columns.num_indices[op[indexed]][:, None]
+            wrong = used & ~((fractions >= 0) & (fractions < 1))  # NaN, too
+            if wrong.any():
+                row = np.argwhere(wrong)[0, 0]
+                index, line = int(indexed[0][row]), int(indexed[1][row])
+                raise ValueError(
+                    f"{self._place(index, line)}: {self._line(index, line)!r}: expected indices as fractions in [0, 1)"
+                )
 
+    def _place(self, index: int, line: int) -> str:
+        function = int(self.functions[line])
+        return f"program {index}, {COMPONENT_FUNCTIONS[function]} line {line - self.starts[function] + 1}"
+
+    def _line(self, index: int, line: int) -> str:
+        return text.print_instruction(self.code[index, line], self.constants[index, line])
+
+
+def _check_array(name: str, array: object, dtype: type[np.generic], shape: tuple[int | None, ...]) -> None:
+    """Checks a NumPy array's dtype and shape, in which None is any size."""
+    if not isinstance(array, np.ndarray) or isinstance(array, np.ma.MaskedArray):
+        raise ValueError(f"{name}: {type(array).__name__}: expected a NumPy array")
+    if array.dtype != dtype:
+        raise ValueError(f"{name}: dtype {array.dtype}: expected {np.dtype(dtype)}, as .astype({np.dtype(dtype)})")
+    if array.ndim != len(shape) or any(want not in (None, size) for want, size in zip(shape, array.shape)):
+        expected = ", ".join("any" if size is None else str(size) for size in shape)
+        raise ValueError(f"{name}: shape {array.shape}: expected ({expected})")
+
+
+def _check_lines(name: str, lines: object) -> None:
+    """Checks that there are three numbers of lines."""
+    if (
+        not isinstance(lines, Sequence)
+        or len(lines) != len(COMPONENT_FUNCTIONS)
+        or any(not isinstance(count, (int, np.integer)) or count < 0 for count in lines)
+    ):
+        raise ValueError(f"{name} {lines!r}: expected lines of Setup, Predict and Learn, integers from 0")
+
+
+@functools.lru_cache(maxsize=8)
+def _address_bounds(memory: MemorySize, num_ops: int, table_version: object) -> tuple[np.ndarray, np.ndarray]:
+    """Lowest address of in1, in2 and out of each op, int16 [ops, 3], and how many there are, uint16 [ops, 3]."""
+    kinds = np.stack([op_columns().kinds[column] for column in (IN1, IN2, OUT)], axis=1)
+    lowest = np.zeros_like(kinds)
+    lowest[:, 2] = FIRST_OUTPUT[kinds[:, 2]]
+    count = np.array([*memory, text.MAX_ADDRESS + 1])[kinds] - lowest
+    return lowest.astype(np.int16), np.maximum(count, 0).astype(np.uint16)
+
+
+# Indices that an op has at most; they are its first constants.
+MAX_INDICES = 2
 
 # Kinds as numbers, for lookups by array: scalar, vector, matrix, none.
 NO_KIND = 3
 FIRST_OUTPUT = np.array([1, 1, 0, 0])  # s0 and v0 are read-only (definitions.h)
+
+# Addresses of label and prediction where they are vectors.
+LABEL_VECTOR, PREDICTION_VECTOR = 1, 2
 
 
 class OpColumns(NamedTuple):

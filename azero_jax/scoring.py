@@ -235,7 +235,10 @@ class Scorer:
         if not self.equivalence.probes:
             return self._evaluate(population)
         probe = self.evaluator.probe(
-            population, self.equivalence.num_train_examples, self.equivalence.num_valid_examples
+            population,
+            self.equivalence.num_train_examples,
+            self.equivalence.num_valid_examples,
+            known_valid=True,
         )
         counters.train_steps += int(probe.train_steps.sum())
 
@@ -277,7 +280,7 @@ class Scorer:
         return fitness
 
     def _evaluate_on(self, population: Population, num_train_examples: int | None = None) -> np.ndarray:
-        evaluation = self.evaluator.run(population, num_train_examples)
+        evaluation = self.evaluator.run(population, num_train_examples, known_valid=True)
         if num_train_examples is None:
             self._count_evaluations(evaluation.train_steps)
         self.counters.train_steps += int(evaluation.train_steps.sum())

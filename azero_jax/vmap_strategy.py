@@ -21,16 +21,14 @@ from azero_jax.execution import precision
 from azero_jax.instructions import (
     EXAMPLE_HEADER,
     EXTREME_LABELS,
-    LABEL_VECTOR,
-    PREDICTION_VECTOR,
     RESULT_ROWS,
     SCHEDULE_SHIFT,
     ExampleKind,
     element_index,
 )
-from azero_jax.liveness import find_live
+from azero_jax.liveness import find_live_in_valid
 from azero_jax.packed import RegisterNumbers
-from azero_jax.program import Population, op_columns
+from azero_jax.program import LABEL_VECTOR, PREDICTION_VECTOR, Population, op_columns
 from azero_jax.superinstructions import InstructionSet
 from azero_jax.switch_strategy import RunSettings, TaskGroup, check_memory, task_groups
 from azero_jax.tasks import Tasks
@@ -109,7 +107,7 @@ class VmapStrategy:
 
     def _assemble(self, population: Population) -> LineAssembly:
         """Moves live lines to the front of each component function."""
-        live = find_live(population, self._memory, self._tasks.vector_labels)
+        live = find_live_in_valid(population, self._memory, self._tasks.vector_labels)
         size = len(population)
         program, line = np.nonzero(live)
         function = population.functions[line]

@@ -234,11 +234,57 @@ def test_errors_name_what_is_wrong():
         ({"max_abs_error": 0}, "max_abs_error=0"),
         ({"num_threads": 0}, "num_threads=0"),
         ({"memory": MemorySize(1, 1, 1)}, "memory scalars=1"),
+        ({"memory": 5}, "memory=5: expected a MemorySize"),
+        ({"memory": "abc"}, "memory='abc'"),
+        ({"memory": (3, 3)}, r"memory=\(3, 3\)"),
+        ({"memory": (3.0, 3, 3)}, "memory scalars=3.0"),
+        ({"dtype": None}, "dtype=None: expected one of 'float32', 'float64'"),
+        ({"strategy": None}, "strategy=None"),
+        ({"fingerprint": 1}, "fingerprint=1"),
+        ({"seed": "1"}, "seed='1': expected an integer"),
+        ({"seed": None}, "seed=None"),
+        ({"seed": 1.5}, "seed=1.5"),
+        ({"seed": True}, "seed=True"),
+        ({"num_threads": 1.5}, "num_threads=1.5"),
+        ({"num_threads": "2"}, "num_threads='2'"),
+        ({"num_threads": True}, "num_threads=True"),
+        ({"deduplicate": "no"}, "deduplicate='no'"),
+        ({"ops": "SCALAR_SUM"}, "ops='SCALAR_SUM': expected names of ops"),
+        ({"max_abs_error": "100"}, "max_abs_error='100'"),
+        ({"max_abs_error": None}, "max_abs_error=None"),
+        ({"max_abs_error": float("nan")}, "max_abs_error=nan"),
+        ({"max_abs_error": -np.inf}, "max_abs_error=-inf"),
+        ({"max_abs_error": 1e39}, r"max_abs_error=1e\+39: expected .* to 3.403e\+38, what float32 holds"),
+        ({"max_abs_error": 1e-50}, "max_abs_error=1e-50"),
     ):
         with pytest.raises(ValueError, match=message):
             Evaluator(tasks, **settings)
     with pytest.raises(ValueError, match="expected Tasks"):
         Evaluator("tasks")
+    for count in (21, -1, 2.5, "3"):
+        with pytest.raises(ValueError, match=f"num_train_examples={count!r}: expected an integer from 0 to 20"):
+            evaluator.probe(Population.from_programs([NOTHING]), count, 3)
+
+
+def test_any_integer_is_a_seed_and_any_error_that_the_dtype_holds_a_limit():
+    tasks = regression_tasks()
+    for seed in (np.int64(7), np.uint8(7), -1, 2**100):
+        Evaluator(tasks, seed=seed, memory=(np.int64(4), 4, 4), num_threads=np.int32(1))
+    Evaluator(tasks, max_abs_error=1e39, dtype="float64")
+    for error in (np.float32(3), 5, np.inf):
+        Evaluator(tasks, max_abs_error=error)
+
+
+@pytest.mark.parametrize("name", ["train_features", "train_labels", "valid_features", "valid_labels"])
+def test_tasks_that_the_dtype_cannot_hold_are_refused(name):
+    tasks = regression_tasks()
+    arrays = {
+        key: getattr(tasks, key).copy() for key in ("train_features", "train_labels", "valid_features", "valid_labels")
+    }
+    arrays[name][1, 2] = -1e300
+    with pytest.raises(ValueError, match=rf"{name}: -1e\+300 at index \(1, 2.*float32 holds.*dtype='float64'"):
+        Evaluator(Tasks(**arrays))
+    Evaluator(Tasks(**arrays), dtype="float64")
 
 
 def test_an_evaluator_does_not_know_ops_registered_later():

@@ -72,6 +72,57 @@ def test_simplify_does_not_need_to_know_the_memory():
         assert simplify(simplify(program)) == simplify(program)
 
 
+SOFTMAX = """
+def Setup():
+  s2 = 0.05
+  s3 = 0.5
+def Predict():
+  v2 = dot(m3, v0)
+def Learn():
+  v4 = v1 - v2
+  v4 = s2 * v4
+  m4 = outer(v4, v0)
+  m3 = m3 + m4
+"""
+
+
+def test_programs_for_several_classes_are_not_emptied():
+    useful = (1, 1, 4)
+    assert simplify(Program.from_text(SOFTMAX)).lengths == useful
+    assert simplify(Program.from_text(SOFTMAX), vector_labels=True).lengths == useful
+    assert simplify(Program.from_text(SOFTMAX), vector_labels=False).lengths == (0, 0, 0)
+    # With s1 in use for something else.
+    elsewhere = SOFTMAX.replace("s2", "s1")
+    assert simplify(Program.from_text(elsewhere)).lengths == useful
+    in_predict = SOFTMAX.replace("v2 = dot(m3, v0)", "v2 = dot(m3, v0)\n  s1 = norm(v2)\n  v3 = s1 * v2")
+    assert simplify(Program.from_text(in_predict)).lengths == (1, 2, 4)
+
+
+def test_programs_for_one_label_lose_what_only_other_programs_would_need():
+    text = "def Predict():\n  v2 = v0 * v1\n  v3 = v1 + v1\n  s1 = norm(v1)\ndef Learn():\n  v1 = s0 * v0\n"
+    assert simplify(Program.from_text(text)).lengths == (0, 1, 1)
+
+
+def test_what_does_not_fit_or_is_no_program_is_refused():
+    program = Program.from_text("def Predict():\n s9 = s0 + s0\n s1 = s9 + s9\n")
+    with pytest.raises(ValueError, match=r"program 0, Predict line 1: .*within 3 scalars"):
+        simplify(program, MemorySize(3, 3, 3))
+    with pytest.raises(ValueError, match="memory vectors=2: expected at least 3 for vector_labels"):
+        simplify(program, MemorySize(10, 2, 2), vector_labels=True)
+    for memory in (5, "abc", (3, 3), (3, 3, 1.5), (0, 3, 3)):
+        with pytest.raises(ValueError, match="memory"):
+            simplify(program, memory)
+    for wrong, message in (
+        ("def Predict():", "expected a Program, got 'def Predict():': use Program.from_text"),
+        (None, "got None"),
+    ):
+        with pytest.raises(TypeError, match=message.replace("(", r"\(").replace(")", r"\)")):
+            simplify(wrong)
+    with pytest.raises(TypeError, match="vector_labels='yes'"):
+        simplify(program, vector_labels="yes")
+    assert simplify(program, (10, 3, 3)).lengths == (0, 2, 0)
+
+
 def test_removing_a_live_line_matters(evaluator):
     """Liveness is not just safe: it does not keep everything. Many registers are zero, so not every line shows."""
     population = random_population(200, memory=MEMORY, seed=12, random_ops=False)

@@ -1,0 +1,115 @@
+"""Programs and populations, and what is said about arrays that are none of either."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from generated import random_population, regression_tasks
+
+from azero_jax import Evaluator, MemorySize, Population, Program
+from azero_jax.liveness import find_live
+
+MEMORY = MemorySize(6, 5, 4)
+TEXT = "def Setup():\n  s2 = 0.5\n  v1[0.25] = 2.0\ndef Predict():\n  m1[0.0, 0.75] = 1.5\n  s1 = s2 + s2\n"
+
+
+def population(**changed) -> Population:
+    return dataclasses.replace(Population.from_programs([Program.from_text(TEXT)] * 3), **changed)
+
+
+def with_value(name, index, value) -> Population:
+    array = getattr(population(), name).copy()
+    array[index] = value
+    return population(**{name: array})
+
+
+ARRAYS = population()
+BAD = {
+    "code int64": (population(code=ARRAYS.code.astype(np.int64)), "population code: dtype int64: expected int16, as"),
+    "code int32": (population(code=ARRAYS.code.astype(np.int32)), "population code: dtype int32"),
+    "code big-endian": (population(code=ARRAYS.code.astype(">i2")), "population code: dtype >i2"),
+    "code float": (population(code=ARRAYS.code.astype(float)), "population code: dtype float64"),
+    "code list": (population(code=ARRAYS.code.tolist()), "population code: list: expected a NumPy array"),
+    "code flat": (population(code=ARRAYS.code[0]), r"population code: shape \(4, 4\)"),
+    "code lines": (population(code=ARRAYS.code[:, 1:]), r"population code: shape \(3, 3, 4\): expected \(any, 4, 4\)"),
+    "constants masked": (population(constants=np.ma.array(ARRAYS.constants)), "population constants: MaskedArray"),
+    "constants complex": (population(constants=ARRAYS.constants + 0j), "population constants: dtype complex128"),
+    "constants float32": (population(constants=ARRAYS.constants.astype("f")), "population constants: dtype float32"),
+    "constants few": (population(constants=ARRAYS.constants[:2]), r"population constants: shape \(2, 4, 3\)"),
+    "lengths float": (population(lengths=ARRAYS.lengths + 0.5), "population lengths: dtype float64"),
+    "lengths flat": (population(lengths=ARRAYS.lengths[0]), r"population lengths: shape \(3,\)"),
+    "lengths negative": (with_value("lengths", (2, 1), -1), r"lengths \(2, -1, 0\) of program 2: expected 0 to"),
+    "lengths large": (with_value("lengths", (1, 0), 3), r"lengths \(3, 2, 0\) of program 1: expected 0 to"),
+    "capacity short": (population(capacity=(2, 2)), r"population capacity \(2, 2\): expected lines of Setup"),
+    "capacity float": (population(capacity=(2, 1.5, 0.5)), r"population capacity \(2, 1.5, 0.5\)"),
+    "capacity negative": (population(capacity=(2, 3, -1)), r"population capacity \(2, 3, -1\)"),
+    "index 1.5": (with_value("constants", (1, 1, 0), 1.5), r"program 1, Setup line 2: 'v1\[1.5\] = 2.0': .* \[0, 1\)"),
+    "index 1": (with_value("constants", (1, 1, 0), 1.0), r"program 1, Setup line 2"),
+    "index -0.4": (with_value("constants", (2, 2, 1), -0.4), r"program 2, Predict line 1: 'm1\[0.0, -0.4\] = 1.5'"),
+    "index NaN": (with_value("constants", (0, 1, 0), np.nan), r"program 0, Setup line 2: 'v1\[nan\] = 2.0'"),
+    "op unknown": (with_value("code", (1, 3, 0), 999), "program 1, Predict line 2: op id 999: expected 0 to"),
+    "op negative": (with_value("code", (1, 3, 0), -1), "program 1, Predict line 2: op id -1: expected 0 to"),
+    "address": (with_value("code", (2, 3, 1), 6), "program 2, Predict line 2: 's1 = s6 .*expected addresses within 6"),
+    "address negative": (with_value("code", (2, 3, 2), -5), "program 2, Predict line 2: .*expected addresses within"),
+    "output": (with_value("code", (0, 0, 3), 0), "program 0, Setup line 1: 's0 = 0.5': .*no write to s0 or v0"),
+}
+
+
+@pytest.fixture(scope="module")
+def evaluator():
+    return Evaluator(regression_tasks(), memory=MEMORY)
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_is_no_population_is_refused_wherever_it_is_used(evaluator, name):
+    bad, message = BAD[name]
+    for use in (
+        evaluator.evaluate,
+        evaluator.run,
+        evaluator.make_room,
+        lambda programs: evaluator.probe(programs, 2, 2),
+        lambda programs: find_live(programs, MEMORY),
+    ):
+        with pytest.raises(ValueError, match=message):
+            use(bad)
+
+
+def test_memory_order_of_arrays_does_not_matter(evaluator):
+    programs = random_population(50, memory=MEMORY, seed=21)
+    expected = evaluator.run(programs).fitness
+    others = [
+        dataclasses.replace(
+            programs, **{name: np.asfortranarray(getattr(programs, name)) for name in ("code", "constants", "lengths")}
+        ),
+        programs.take(np.repeat(np.arange(50), 2)),
+    ]
+    others[1] = dataclasses.replace(
+        others[1], **{name: getattr(others[1], name)[::2] for name in ("code", "constants", "lengths")}
+    )
+    for other in others:
+        np.testing.assert_array_equal(evaluator.run(other).fitness, expected)
+
+
+def test_what_is_no_sequence_of_programs_is_refused(evaluator):
+    program = Program.from_text(TEXT)
+    for programs, message in (
+        (program, r"expected a sequence of programs, as \[program\], got one Program"),
+        (TEXT, "expected Program at index 0, got 'd'"),
+        ([program, TEXT], "expected Program at index 1, got 'def Setup"),
+        (5, "expected a sequence of programs, .*got 5"),
+        (None, "expected a sequence of programs, .*got None"),
+    ):
+        with pytest.raises(TypeError, match=message):
+            evaluator.evaluate(programs)
+    for changed, message in (
+        ({"code": program.code.astype(int)}, "program 1 code: dtype int64: expected int16"),
+        ({"constants": program.constants[:, :2]}, r"program 1 constants: shape \(4, 2\)"),
+        ({"lengths": (2, 1, 0)}, r"program 1 lengths \(2, 1, 0\): expected 4 together"),
+        ({"lengths": (3, 2, -1)}, r"program 1 lengths \(3, 2, -1\)"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            evaluator.evaluate([program, dataclasses.replace(program, **changed)])
+    both = evaluator.evaluate(program for _ in range(2)).fitness  # any iterable does
+    np.testing.assert_array_equal(both[0], both[1])
