@@ -142,10 +142,10 @@ def has_header(first: Sequence[str], rest: Sequence[Sequence[str]]) -> bool:
     if not texts:
         repeated = all(len(set(columns[i])) < len(columns[i]) for i in words)
         return bool(words) and words_are_names and repeated and len(numbers) > 1 and _in_sequence(numbers)
-    plain_words = all(not _MISTYPED_NUMBER.fullmatch(first[i]) for i in texts)
-    if words_are_names and not numbers and (len(texts) > 1 or plain_words):
+    plain_words = [not _MISTYPED_NUMBER.fullmatch(first[i]) for i in texts]
+    if words_are_names and not numbers and any(plain_words):
         return True
-    if words_are_names and plain_words and numbers:
+    if words_are_names and numbers and all(plain_words):
         if len(numbers) > 2 and _in_sequence(numbers):
             return True
         if all(_YEAR.fullmatch(number) for number in numbers) and len(set(numbers)) == len(numbers):

@@ -12,16 +12,18 @@ _TOLD: set[str] = set()
 
 def tell_once(text: str) -> None:
     """Prints a line to standard error, unless this process has done so before, or is a worker of one that has."""
-    if text in _TOLD or multiprocessing.parent_process() is not None:
+    if text in _TOLD or sys.stderr is None or multiprocessing.parent_process() is not None:
         return
     _TOLD.add(text)
     print(text, file=sys.stderr, flush=True)
 
 
 def shortened(text: object, length: int = 80) -> str:
-    """A value as text for a message, its middle left out where it is long."""
+    """A value as text for a message: one line, its middle left out where it is long."""
     whole = str(text)
-    return whole if len(whole) <= length else f"{whole[: length // 2]}...{whole[-(length // 4) :]}"
+    if len(whole) > length:
+        whole = f"{whole[: length // 2]}...{whole[-(length // 4) :]}"
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in whole)
 
 
 def counted(count: int, noun: str) -> str:

@@ -84,10 +84,15 @@ def named_class(dataset: Dataset, name: str) -> int:
     """
     if name in dataset.class_names:
         return dataset.class_names.index(name)
-    listed = ", ".join(dataset.class_names[:10]) + (" ..." if dataset.num_classes > 10 else "")
+    near = did_you_mean(name, dataset.class_names)
+    raise ValueError(f"class {shortened(name)}: expected {_every_class(dataset)}{near}")
+
+
+def _every_class(dataset: Dataset) -> str:
     if dataset.class_names == tuple(map(str, range(dataset.num_classes))):
-        listed = f"0 to {dataset.num_classes - 1}"
-    raise ValueError(f"class {shortened(name)}: expected {listed}{did_you_mean(name, dataset.class_names)}")
+        return f"0 to {dataset.num_classes - 1}"
+    listed = ", ".join(shortened(name, 40) for name in dataset.class_names[:10])
+    return listed + (" ..." if dataset.num_classes > 10 else "")
 
 
 def named_pair(dataset: Dataset, text: str) -> tuple[int, int]:
@@ -100,6 +105,8 @@ def named_pair(dataset: Dataset, text: str) -> tuple[int, int]:
     for position in [position for position, character in enumerate(text) if character == "-"]:
         low, high = text[:position], text[position + 1 :]
         if low in names and high in names:
+            if names.index(low) >= names.index(high):
+                raise ValueError(f"held_out_pairs: {text}: expected smaller-larger of {_every_class(dataset)}")
             return names.index(low), names.index(high)
     raise ValueError(
         f"held_out_pairs={shortened(text)!r}: expected pairs as in {names[0]}-{names[min(5, len(names) - 1)]}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import array
 import codecs
+import contextlib
 import csv
 import dataclasses
 import itertools
@@ -32,6 +33,9 @@ _SAMPLE_CHARACTERS = 1_000_000
 
 # `float` reads more than tables mean: 1_000, nan, inf, digits of other scripts.
 _READ_BY_FLOAT_ONLY = re.compile(r"[_nN]|[^\x00-\x7f]")
+
+# A first line that tells Excel what separates the cells.
+_EXCEL_SEPARATOR = re.compile(r'"?sep=.?"?\s*', re.I)
 
 # Files that are not text, by their first bytes.
 _OTHER_FORMATS = {
@@ -163,6 +167,8 @@ class _Lines(Iterator[str]):
                 line = self._file.readline(_LONGEST_LINE)
             except UnicodeDecodeError as error:
                 raise ValueError(self._undecodable(error)) from None
+            except UnicodeError as error:
+                raise ValueError(f"{self._path}: not {self._encoding} ({error})") from None
             if not line:
                 raise StopIteration
             self.number += 1
@@ -175,7 +181,7 @@ class _Lines(Iterator[str]):
             start = line.lstrip()
             if not start:
                 continue
-            if start[0] in "#%":
+            if start[0] in "#%" or (self.number == 1 and _EXCEL_SEPARATOR.fullmatch(line)):
                 self.comments += 1
                 continue
             self.begins_row = False
@@ -244,11 +250,12 @@ def _encoding(path: pathlib.Path, asked: str) -> str:
         if start.startswith(magic):
             raise ValueError(f"{path}: is {words}")
     marked = next((name for mark, name in _BYTE_ORDER_MARKS.items() if start.startswith(mark)), None)
-    encoding = asked if asked != "auto" else marked or "utf-8"
+    found_out = asked == "auto" or (marked is not None and codecs.lookup(asked).name == "utf-8")
+    encoding = (marked or "utf-8") if found_out else asked
     if b"\0" in start and "16" not in encoding and "32" not in encoding:
         raise ValueError(
             f"{path}: holds a NUL byte at {start.index(0)}: expected text, in UTF-8 or with encoding=, as in "
-            "encoding=utf-16"
+            f"encoding=utf-16-{'le' if start.index(0) % 2 else 'be'}"
         )
     return encoding
 
@@ -351,10 +358,8 @@ class _Reading:
         for index in words:
             numbers[index] = "0"
         if self._decimal == "." and not _READ_BY_FLOAT_ONLY.search("".join(numbers)):
-            try:
-                self._values.extend(map(float, numbers))
-            except ValueError:
-                del self._values[start:]
+            with contextlib.suppress(ValueError):  # looked at cell by cell below
+                self._values.fromlist(list(map(float, numbers)))
         if len(self._values) == start:
             self._values.extend([0.0] * len(row))
             words = list(range(len(row)))

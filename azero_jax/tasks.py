@@ -153,7 +153,7 @@ class Tasks:
         return (
             f"labels are as large as {largest:g}: a program whose error on any example is above "
             f"max_abs_error={max_abs_error:g}, as of one that predicts 0, has fitness 0: set "
-            f"--max_abs_error={2 * largest:.2g}, or scale the labels"
+            f"--max_abs_error={2 * largest:.3g}, or scale the labels"
         )
 
     @classmethod

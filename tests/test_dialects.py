@@ -85,6 +85,13 @@ def test_a_wrong_cell_in_the_first_row_makes_no_names(wrong):
                 dialects.has_header(first, others)
 
 
+def test_a_first_row_full_of_mistakes_makes_no_names():
+    with pytest.raises(ValueError, match="column 0 is '2O'"):
+        dialects.has_header(["2O", "l.5", "O"], rest(3))
+    with pytest.raises(ValueError, match="column 0 is '2O'"):
+        dialects.has_header(["2O", "l.5", "7"], rest(3))
+
+
 @pytest.mark.parametrize(
     ("cell", "hint"),
     [("1,5", "decimal=comma"), ("1,234.5", "thousands"), ("-inf", "infinite"), ("12%", "units"), ("red", "^$")],

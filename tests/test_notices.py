@@ -16,6 +16,7 @@ def test_a_notice_is_told_once_and_not_by_workers(capsys, monkeypatch):
 
 def test_words():
     assert notices.shortened("a" * 1000) == "a" * 40 + "..." + "a" * 20 and notices.shortened(5) == "5"
+    assert notices.shortened("a\n\x1b[31mb") == "a\\n\\x1b[31mb"
     assert notices.counted(1, "class") == "1 class" and notices.counted(2000, "class") == "2,000 classes"
     assert notices.did_you_mean("num_task", ["num_tasks", "path"]) == "; did you mean num_tasks?"
     assert notices.did_you_mean("zzz", ["num_tasks", "path"]) == ""

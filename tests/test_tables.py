@@ -128,6 +128,22 @@ def test_other_encodings_are_read_when_asked_for(tmp_path):
     assert table.texts == {1: {0: "\u00e9t\u00e9"}}
 
 
+def test_what_spreadsheets_write(tmp_path):
+    without_mark = written(NAMED).encode("utf-16-le")
+    with pytest.raises(ValueError, match="encoding=utf-16-le"):
+        read(tmp_path, without_mark)
+    for content, encoding in (
+        (without_mark, "utf-16-le"),
+        (written(NAMED).encode("utf-8-sig"), "utf-8"),
+        (("sep=,\r\n" + written(NAMED)).encode(), "auto"),
+    ):
+        table = read(tmp_path, content, encoding=encoding)
+        np.testing.assert_array_equal(table.values, VALUES)
+        assert table.names == ("a", "b", "c", "y")
+    with pytest.raises(ValueError, match=r"not utf-16 .UTF-16 stream does not start with BOM"):
+        read(tmp_path, without_mark, encoding="utf-16")
+
+
 def test_what_never_ends_is_not_read(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for path, kind in ((tmp_path, "directory"), (tmp_path / "pipe", "pipe"), ("/dev/zero", "device")):

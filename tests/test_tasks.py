@@ -124,3 +124,9 @@ def test_bad_specifications_are_repeated(spec, message):
     with pytest.raises(ValueError, match=message) as error:
         make_tasks(spec)
     assert repr(spec) in str(error.value)
+
+
+def test_labels_beyond_the_error_that_ends_a_program_are_said():
+    tasks = Tasks(X, Y + 250, X, Y)
+    assert tasks.beyond(250) == "" and Tasks(X, Y, X, Y + 1, "accuracy").beyond(0.5) == ""
+    assert "labels are as large as 250: " in tasks.beyond(100) and "--max_abs_error=500" in tasks.beyond(100)
