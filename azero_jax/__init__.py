@@ -10,7 +10,7 @@ from azero_jax.program import Instruction, MemorySize, Population, Program
 from azero_jax.scoring import EquivalenceSettings, HurdleSettings, TrainBudgetSettings
 from azero_jax.search import EvaluationSettings, Search, SearchSettings
 from azero_jax.settings import IslandSettings, MigrationSettings, Settings
-from azero_jax.task_specs import make_tasks, tasks_from_arrays
+from azero_jax.task_specs import make_tasks, register_task, tasks_from_arrays
 from azero_jax.tasks import Tasks
 from azero_jax.version import __version__
 from azero_jax.xla_flags import apply as set_xla_flags
@@ -38,6 +38,7 @@ __all__ = [
     "__version__",
     "make_tasks",
     "register_op",
+    "register_task",
     "run",
     "set_xla_flags",
     "simplify",

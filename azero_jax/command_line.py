@@ -193,6 +193,22 @@ def nearest(wrong: str, names: Collection[str]) -> str:
     return near[0] if near else ""
 
 
+def give(arguments: Sequence[str], values: flags.FlagValues = FLAGS) -> None:
+    """Gives flags that nobody has given.
+
+    Args:
+      arguments: flags as --name=value, or flagfiles of them.
+      values: which flags there are; those that were given stay.
+    """
+    for argument in values.read_flags_from_files(list(arguments), force_gnu=False):
+        name, _, value = argument.removeprefix("--").partition("=")
+        flag = values[name]
+        if not flag.present:
+            flag.parse(value)
+            flag.present += 1
+            flag.using_default_value = False
+
+
 def given_flags(values: flags.FlagValues = FLAGS) -> list[str]:
     """The flags that were given, flagfiles included, as arguments."""
     return [flag.serialize() for some in _groups(values).values() for flag in some if flag.present]

@@ -112,6 +112,7 @@ class Source:
         return ColumnChoice(self.label, tuple(filter(None, self.drop.split("+"))), self.missing)
 
 
+SOURCE_FIELDS = tuple(field.name for field in dataclasses.fields(Source))
 _OF_TABLES = ("label", "drop", "missing", "separator", "decimal", "header", "encoding")
 
 
@@ -186,6 +187,11 @@ def _of_examples(name: str, examples: columns.Examples) -> Dataset:
     train = Split(examples.features, examples.labels)
     names = examples.feature_names if any(examples.feature_names) else ()
     return Dataset(name, train, None, len(examples.class_names), examples.class_names, names, examples.description)
+
+
+def is_bundled(name: str) -> bool:
+    """Whether a dataset needs no file."""
+    return name in _BUNDLED
 
 
 def needs(name: str) -> str:

@@ -20,6 +20,7 @@ from absl.flags import FlagValues
 from azero_jax import (
     baselines,
     capacity,
+    columns,
     evaluator,
     evolution,
     execution,
@@ -27,10 +28,11 @@ from azero_jax import (
     initial_programs,
     mutation,
     ops,
+    own_data,
     scoring,
     task_specs,
 )
-from azero_jax.command_line import FLAGS, Group, no_more, parse
+from azero_jax.command_line import FLAGS, Group, find_flagfile, give, no_more, parse
 from azero_jax.evolution import EvolutionSettings
 from azero_jax.mutation import SearchSpace
 from azero_jax.program import MemorySize
@@ -102,6 +104,7 @@ _OF_AN_ISLAND = (
 def define(values: FlagValues = FLAGS) -> None:
     """Defines the flags of a search, in groups."""
     _define_run(Group("The run", values))
+    _define_own_data(Group("Your own data", values))
     _define_tasks(Group("Tasks", values))
     _define_space(Group("Search space", values))
     _define_method(Group("Method", values))
@@ -138,6 +141,47 @@ def _define_run(group: Group) -> None:
     group.integer("progress_every", 10_000, "programs between progress reports", least=1)
     group.number("checkpoint_seconds", 60, "seconds between checkpoints")
     group.switch("tensorboard", False, "write TensorBoard's event files to --output_dir/tensorboard, too")
+
+
+def _define_own_data(group: Group) -> None:
+    """A table in place of tasks, and how it is read."""
+    group.text(
+        "data",
+        None,
+        "table, .npz file or dataset that all tasks are made of; docs/data.md says how it is read",
+    )
+    group.choice("kind", "auto", columns.KINDS, "whether labels are classes or numbers")
+    group.text("label", "-1", "name or position of the column of labels; 0 is the first, -1 the last")
+    group.text("drop", "", "names or positions of columns to leave out, with + between them")
+    group.text("missing", "refuse", "cells without a value: refuse, mean or drop")
+    group.text("split", "random", "random, or ordered for rows in time")
+    group.text("separator", "auto", "of columns: auto, comma, semicolon, tab, pipe or space")
+    group.text("decimal", "point", "of numbers: point or comma")
+    group.text("header", "auto", "whether the first row holds names: auto, yes or no")
+    group.text("encoding", "auto", "of the file, such as latin-1")
+
+
+_OF_DATA = ("kind", "label", "drop", "missing", "split", "separator", "decimal", "header", "encoding")
+
+
+def use_own_data(flag_values: FlagValues = FLAGS) -> None:
+    """Gives the flags that --data is short for, where they were not given.
+
+    Raises:
+      ValueError: data that cannot be read, tasks beside it, or flags about data without it.
+      OSError: a file is missing.
+    """
+    values = flag_values.flag_values_dict()
+    if not values["data"]:
+        for name in _OF_DATA:
+            if flag_values[name].present:
+                raise ValueError(f"--{name} is about --data, which is missing")
+        return
+    if flag_values["search_tasks"].present:
+        raise ValueError("--data and --search_tasks: expected one of them")
+    source = own_data.source_of(values["data"], **{name: values[name] for name in _OF_DATA if name != "kind"})
+    give(own_data.flags_for(source, values["kind"]), flag_values)
+    give([f"--flagfile={find_flagfile(own_data.FLAGFILE)}"], flag_values)
 
 
 def _define_tasks(group: Group) -> None:

@@ -292,13 +292,70 @@ GENERATORS: dict[str, Callable[..., Tasks]] = {
     )
 }
 
-# Generators whose data has features of its own.
-_OWN_FEATURES = (
+# Generators whose data has features of its own, and whose labels are vectors.
+_OWN_FEATURES = {
     "projected_binary_classification",
     "projected_multiclass_classification",
     "projected_digits",
     "dataset_regression",
-)
+}
+_VECTOR_LABELS = {"projected_multiclass_classification"}
+
+
+def register_task(name: str, generator: Callable[..., Tasks], *, vector_labels: bool = False) -> None:
+    """Adds tasks of the user's, usable by name wherever tasks are.
+
+        def parity(settings, *, noise: int = 0):
+            ...
+            return az.Tasks(train_features, train_labels, valid_features, valid_labels)
+
+        az.register_task("parity", parity)
+        az.make_tasks("parity:features_size=4,num_tasks=10,noise=1")
+
+    Args:
+      name: an identifier that no other generator has.
+      generator: makes tasks from a `TaskSettings`, what all generators understand. What it
+        takes by keyword, with defaults that are texts, integers, booleans or tuples of
+        integers, are its own parameters.
+      vector_labels: whether its tasks have the loss "multiclass_accuracy".
+
+    Raises:
+      ValueError: the name is taken or no identifier, or a parameter without a default of
+        those types.
+    """
+    if not isinstance(name, str) or not name.isidentifier():
+        raise ValueError(f"name {name!r}: expected an identifier")
+    if name in GENERATORS:
+        raise ValueError(f"name {name!r}: tasks of that name exist already")
+    if not callable(generator):
+        raise ValueError(f"generator: {type(generator).__name__}: expected a function that makes Tasks")
+    first, *others = inspect.signature(generator).parameters.values()
+    for parameter in others:
+        if parameter.kind is not parameter.KEYWORD_ONLY or not isinstance(parameter.default, (str, int, tuple)):
+            raise ValueError(
+                f"generator of {name!r}: parameter {parameter.name!r}: expected one behind *, with a default that is a "
+                "text, an integer, a boolean or a tuple of integers"
+            )
+        if parameter.name in {field.name for field in dataclasses.fields(TaskSettings)}:
+            raise ValueError(f"generator of {name!r}: parameter {parameter.name!r} is of {first.name} already")
+    GENERATORS[name] = generator
+    if vector_labels:
+        _VECTOR_LABELS.add(name)
+
+
+def unregister_task(name: str) -> None:
+    """Removes tasks that `register_task` added.
+
+    Raises:
+      ValueError: it added none of that name.
+    """
+    if name not in GENERATORS or name in _BUILT_IN:
+        raise ValueError(f"name {name!r}: no tasks of that name were registered")
+    del GENERATORS[name]
+    _VECTOR_LABELS.discard(name)
+
+
+_BUILT_IN = frozenset(GENERATORS)
 
 
 def _convert(name: str, value: str, default: object) -> object:
@@ -382,9 +439,7 @@ def has_vector_labels(spec: str) -> bool:
         name, values = _parse(spec)
     except ValueError as error:
         raise _repeated(spec, error) from error
-    return name == "projected_multiclass_classification" or (
-        name == "npz" and values.get("loss") == "multiclass_accuracy"
-    )
+    return name in _VECTOR_LABELS or (name == "npz" and values.get("loss") == "multiclass_accuracy")
 
 
 def agreed_vector_labels(specs: Iterable[str]) -> bool:
@@ -495,6 +550,10 @@ def make_tasks(spec: str, *, random_seeds: np.random.Generator | None = None) ->
             given = {key: value for key, value in converted.items() if key in parameters.source}
             arguments["data"] = Source(**(parameters.source | given))  # type: ignore[arg-type]
         tasks = GENERATORS[name](settings, **arguments)
+        if not isinstance(tasks, Tasks):
+            raise ValueError(f"its generator returned {type(tasks).__name__}: expected Tasks")
+        if tasks.vector_labels != has_vector_labels(spec):
+            raise ValueError(f"loss {tasks.loss!r}: expected vector_labels={tasks.vector_labels} of register_task")
     except ValueError as error:
         raise _repeated(spec, error) from error
     if tasks.description:

@@ -71,6 +71,7 @@ ORDER = (
     "tuning",
     "claims",
     "experiment",
+    "own_data",
     "command_line",
     "flags",
     "commands",

@@ -61,6 +61,7 @@ def test_help_lists_flags_in_groups_with_defaults():
         shown = [line.strip() for line in lines]
         assert [heading for heading in shown if heading.endswith(":") and heading[0].isupper()] == [
             "The run:",
+            "Your own data:",
             "Tasks:",
             "Search space:",
             "Method:",

@@ -9,7 +9,8 @@ import re
 import numpy as np
 import pytest
 
-from azero_jax import datasets, make_tasks
+import azero_jax as az
+from azero_jax import Tasks, datasets, make_tasks, task_specs
 from azero_jax.task_specs import GENERATORS, has_vector_labels, tasks_from_arrays
 
 X = np.random.default_rng(0).normal(size=(200, 3))
@@ -179,3 +180,42 @@ def test_the_page_on_data_names_every_parameter():
         assert f"`{field.name}=`" in page or field.name in ("dataset", "path")
     for example in re.findall(r"```python\n(.*?)```", page, re.S):
         exec(example, {})
+
+
+def constant_tasks(settings, *, value: int = 3, loss: str = "rmse"):
+    x = np.ones((settings.num_tasks, 8, settings.features_size))
+    y = np.full((settings.num_tasks, 8), value)
+    return Tasks(x, y, x, y, loss)
+
+
+def test_tasks_of_ones_own_have_a_name():
+    az.register_task("constant", constant_tasks)
+    try:
+        tasks = make_tasks("constant:features_size=2,num_tasks=4,value=7")
+        assert tasks.train_features.shape == (4, 8, 2) and (tasks.train_labels == 7).all()
+        with pytest.raises(ValueError, match=r"'constant:valu=7': 'valu=7': expected name=value with a name among"):
+            make_tasks("constant:valu=7")
+        with pytest.raises(ValueError, match="expected vector_labels=True of register_task"):
+            make_tasks("constant:features_size=9,loss=multiclass_accuracy")
+        with pytest.raises(ValueError, match="name 'constant': tasks of that name exist already"):
+            az.register_task("constant", constant_tasks)
+    finally:
+        task_specs.unregister_task("constant")
+    with pytest.raises(ValueError, match="unknown generator 'constant'"):
+        make_tasks("constant")
+    with pytest.raises(ValueError, match="no tasks of that name were registered"):
+        task_specs.unregister_task("npz")
+    az.register_task("nothing", lambda settings: None)
+    try:
+        with pytest.raises(ValueError, match="its generator returned NoneType: expected Tasks"):
+            make_tasks("nothing")
+    finally:
+        task_specs.unregister_task("nothing")
+    for name, generator, message in (
+        ("two words", constant_tasks, "expected an identifier"),
+        ("mine", 5, "expected a function"),
+        ("mine", lambda settings, other: None, "parameter 'other': expected one behind"),
+        ("mine", lambda settings, *, num_tasks=1: None, "parameter 'num_tasks' is of settings already"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            az.register_task(name, generator)

@@ -35,6 +35,7 @@ def run(arguments: list[str]) -> None:
     stop = _StopSignal()
     azero_jax.set_xla_flags()
     flags.use_compilation_cache()
+    flags.use_own_data()
     settings = flags.settings()
     output_dir = flags.output_dir()
     try:
@@ -59,6 +60,7 @@ COMMAND = Command(
     examples=(
         "linear_demo --output_dir=runs/demo",
         "digits_demo --output_dir=runs/digits --max_individuals=100000",
+        "--data=mine.csv --label=price --output_dir=runs/mine",
         "--output_dir=runs/demo --resume",
     ),
     define=flags.define,
