@@ -142,16 +142,17 @@ def control_branches(config: MachineConfig) -> list[Callable[[Step], State]]:
     def counted(step, error):
         return step.stored(steps_after(row_of(step, layout.STEPS), error), layout.STEPS)
 
-    def shown_error(step):
-        return jnp.abs(row_of(step, layout.LABEL) - row_of(step, layout.PREDICTION))
+    def training_error(step):
+        return jnp.abs(current_label(step) - row_of(step, layout.PREDICTION))
 
     def reveal(step):
+        # The label is stored last: newer versions of XLA copy the memory where what was stored is read again.
         if accuracy:
             step = step.stored(sigmoid(row_of(step, layout.PREDICTION)), layout.PREDICTION)
-        step = step.stored(current_label(step), layout.LABEL)
         if config.fingerprint:
-            step = with_example(step, row_of(step, layout.PREDICTION), shown_error(step))
-        return counted(step, shown_error(step)).go()
+            step = with_example(step, row_of(step, layout.PREDICTION), training_error(step))
+        step = counted(step, training_error(step))
+        return step.write(current_label(step), layout.LABEL)
 
     def next_example(step):
         step, jump = shown(step, 1)
