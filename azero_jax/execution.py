@@ -10,6 +10,7 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import functools
+import math
 import operator
 import os
 from collections.abc import Callable, Sequence
@@ -21,16 +22,26 @@ from jax import Array, lax
 from jax._src import config as jax_config
 from jax._src import xla_bridge
 
+from azero_jax import containers
+
 _Job = TypeVar("_Job")
 
 
 def available_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Cores that this process may use: of its affinity mask, and at most what a container's CPU quota pays for."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = containers.cpu_quota()
+    return cores if quota is None else max(1, min(cores, math.ceil(quota)))
 
 
 def available_memory() -> int:
-    """Bytes of memory that this process could still use, as far as the system tells."""
+    """Bytes of memory that this process could still use, as far as the system and a container's limit tell."""
+    left = containers.memory_left()
+    return _system_memory() if left is None else min(_system_memory(), left)
+
+
+def _system_memory() -> int:
+    """Bytes that the system could give, whatever the limits of this process."""
     try:
         with open("/proc/meminfo", encoding="ascii") as lines:
             return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))

@@ -19,6 +19,7 @@ PACKAGE = ROOT / "azero_jax"
 ORDER = (
     "version",
     "xla_flags",
+    "containers",
     "execution",
     "ops",
     "extensions",
