@@ -14,13 +14,13 @@ import secrets
 import shlex
 import sys
 
-import jax
 from absl.flags import FlagValues
 
 from azero_jax import (
     baselines,
     capacity,
     columns,
+    compile_cache,
     evaluator,
     evolution,
     execution,
@@ -506,8 +506,7 @@ def _mutation_types(weighted: list[str]) -> tuple[str, ...]:
 def use_compilation_cache() -> None:
     """Lets JAX keep what it compiles where the flags say."""
     if FLAGS.compilation_cache_dir:
-        jax.config.update("jax_compilation_cache_dir", FLAGS.compilation_cache_dir)
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+        compile_cache.use(FLAGS.compilation_cache_dir)
 
 
 def output_dir() -> pathlib.Path | None:

@@ -63,14 +63,25 @@ def merged(user_flags: str, known: set[str]) -> str:
     return " ".join(words)
 
 
-def known_names() -> set[str]:
-    """Those of our flags and options whose names the installed jaxlib contains."""
-    import jaxlib
+# Shared libraries of jaxlib's wheels: on Linux, macOS and Windows.
+_LIBRARIES = (".so", ".dylib", ".dll", ".pyd")
+_SMALLEST_LIBRARY = 2**20  # bytes; XLA's has hundreds of megabytes
 
+
+def known_names(directory: pathlib.Path | None = None) -> set[str]:
+    """Those of our flags and options whose names the installed jaxlib contains.
+
+    Args:
+      directory: of jaxlib's libraries, by default the installed one's.
+    """
+    if directory is None:
+        import jaxlib
+
+        directory = pathlib.Path(jaxlib.__file__).parent
     names = {*_FLAGS, *_EXTRA_OPTIONS, _EXTRA}
     known: set[str] = set()
-    for library in pathlib.Path(jaxlib.__file__).parent.glob("*.so"):
-        if library.stat().st_size < 2**20 or known == names:
+    for library in sorted(directory.iterdir()):
+        if library.suffix not in _LIBRARIES or library.stat().st_size < _SMALLEST_LIBRARY or known == names:
             continue
         with open(library, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             known |= {name for name in names - known if data.find(name.encode()) >= 0}

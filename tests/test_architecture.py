@@ -21,6 +21,7 @@ ORDER = (
     "xla_flags",
     "containers",
     "execution",
+    "compile_cache",
     "ops",
     "extensions",
     "text",

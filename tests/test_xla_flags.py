@@ -49,6 +49,14 @@ def test_the_installed_jaxlib_knows_them():
     assert xla_flags.known_names() == ALL
 
 
+@pytest.mark.parametrize("library", ["libjax_common.so", "libjax_common.dylib", "jax_common.dll", "_jax.pyd"])
+def test_flags_are_found_in_the_libraries_of_every_system(tmp_path, library):
+    known = "xla_cpu_prefer_vector_width"
+    (tmp_path / library).write_bytes(bytes(2**20) + known.encode())
+    (tmp_path / "notes.txt").write_bytes(bytes(2**20) + b"xla_cpu_experimental_ynn_fusion_type")
+    assert xla_flags.known_names(tmp_path) == {known}
+
+
 def test_an_older_jaxlib_runs_without_and_says_so():
     done = python(
         "from azero_jax import xla_flags, Evaluator, make_tasks, Program\n"
