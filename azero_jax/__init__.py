@@ -3,6 +3,7 @@
 from azero_jax.evaluator import Evaluation, Evaluator
 from azero_jax.evolution import EvolutionSettings
 from azero_jax.experiment import run
+from azero_jax.learner import FitError, Learner, LearnerMemory, PredictionWarning
 from azero_jax.liveness import simplify
 from azero_jax.mutation import SearchSpace
 from azero_jax.ops import Op, register_op
@@ -21,13 +22,17 @@ __all__ = [
     "EvaluationSettings",
     "Evaluator",
     "EvolutionSettings",
+    "FitError",
     "HurdleSettings",
     "Instruction",
     "IslandSettings",
+    "Learner",
+    "LearnerMemory",
     "MemorySize",
     "MigrationSettings",
     "Op",
     "Population",
+    "PredictionWarning",
     "Program",
     "Search",
     "SearchSettings",

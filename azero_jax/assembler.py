@@ -117,7 +117,7 @@ def assemble(
 
     def settled(liveness: Liveness) -> tuple[Array, Array]:
         """At which training, and at which validation example a program settles."""
-        if layout.vector_labels:
+        if layout.vector_labels or layout.recorded:
             return jnp.uint32(0), jnp.uint32(0)
         setup_end, predict_end, learn_end = liveness.ends
         find = functools.partial(first_settled, reader, liveness.scratch.order, learn=predict_end, fixed=fixed)
@@ -150,12 +150,12 @@ def assemble(
             return lax.fori_loop(jnp.uint32(0), jnp.uint32(reader.set_words), some, (code, place))
 
         one = np.uint32(1)
-        code = emit(code, start, Control.START)
         code, body = zero(code, start + one)
         setup_end, predict_end, learn_end = liveness.ends
         num_predict, num_both = predict_end - setup_end, learn_end - setup_end
         train_settled, valid_settled = settled(liveness)
         load = body + setup_end
+        code = emit(code, start, Control.START, load - (start + one))
         train_size = num_both + np.uint32(_STEPS_OF_TRAINING)
         valid_size = num_predict + np.uint32(_STEPS_OF_VALIDATION)
         first_train = load + one
@@ -196,11 +196,12 @@ def assemble(
             line = reader.line(at(order, index))
             is_last = index + one == at(liveness.ends, function)
             opcode = at(single, line.op)
-            for special in (
-                jnp.where(line.in1 == line.out, at(in_place, line.op), np.uint32(0)),
-                jnp.where(is_last, np.uint32(0), pair(liveness.scratch, line, index + one)),
-            ):
-                opcode = jnp.where(special != 0, special, opcode)
+            if not layout.recorded:  # every result is to be seen in memory afterwards
+                for special in (
+                    jnp.where(line.in1 == line.out, at(in_place, line.op), np.uint32(0)),
+                    jnp.where(is_last, np.uint32(0), pair(liveness.scratch, line, index + one)),
+                ):
+                    opcode = jnp.where(special != 0, special, opcode)
             return emit(
                 code, place, opcode, *_operands(reader, order, line, function, first, index, rows, layout, seed)
             )

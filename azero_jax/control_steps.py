@@ -42,6 +42,8 @@ def control_branches(config: MachineConfig) -> list[Callable[[Step], State]]:
 
     def entry_at(step, position):
         """First row and kind of the example at a position of the schedule."""
+        if layout.recorded:
+            position -= bits_of(row_of(step, layout.base)[0, 0]).astype(jnp.uint32)
         entry = at(step.operands.words, position + np.uint32(config.words.first_position))
         return (entry >> SCHEDULE_SHIFT) * example_rows, entry & np.uint32((1 << SCHEDULE_SHIFT) - 1)
 
@@ -89,6 +91,33 @@ def control_branches(config: MachineConfig) -> list[Callable[[Step], State]]:
         step = step.stored(jnp.zeros((vectors * size, lanes), dtype), 0, "v")
         return step.write(jnp.where(rows == layout.BEST, dtype.type(np.inf), dtype.type(0)), 0)
 
+    def start_or_resume(step):
+        """As `start`, but a memory in which Setup has run stays as it is; then to the first example."""
+        resumed = row_of(step, layout.resumed)[:, :1] != 0
+        vectors = PREDICTION_VECTOR + 1 if multiclass else 1
+        fixed = step.memory.scalars_and_matrices[: layout.FIRST_FREE]
+        rows = lax.broadcasted_iota(jnp.int32, fixed.shape, 0)
+        fresh = jnp.where(rows == layout.BEST, dtype.type(np.inf), dtype.type(0))
+        nothing_yet = jnp.full((2 * layout.recorded, lanes), np.nan, dtype)
+        step = step.stored(jnp.where(resumed, step.memory.vectors[: vectors * size], dtype.type(0)), 0, "v")
+        step = step.stored(jnp.where(resumed, fixed, fresh), 0)
+        step = step.stored(nothing_yet, layout.first_recorded)
+        return step.go(jnp.where(resumed[0, 0], step.word[JUMP_TABLE], np.uint32(0)))
+
+    def recorded(step):
+        """With the prediction for a validation example where it is kept."""
+        if not layout.recorded:
+            return step
+        if multiclass:
+            prediction = predicted_classes(step)
+        else:
+            prediction = row_of(step, layout.PREDICTION)
+            prediction = sigmoid(prediction) if accuracy else prediction
+        num_train = at(step.operands.words, config.words.first_count)
+        index = entry_at(step, step.position)[0] // example_rows - num_train
+        row = np.uint32(layout.first_recorded) + index * np.uint32(prediction.shape[0])
+        return step._replace(memory=step.memory.stored("s", row, prediction))
+
     def zero(kind):
         if not layout.memory.of(kind):
             return nothing
@@ -125,6 +154,7 @@ def control_branches(config: MachineConfig) -> list[Callable[[Step], State]]:
         return lane_forms.maximum(1 - beaten.astype(dtype))
 
     def accumulate_class(step):
+        step = recorded(step)
         if config.fingerprint:
             errors = jnp.broadcast_to(is_wrong(step), (classes, lanes))
             step = with_example(step, predicted_classes(step), errors)
@@ -171,6 +201,7 @@ def control_branches(config: MachineConfig) -> list[Callable[[Step], State]]:
         return loss + error * error, jnp.where(failed, -steps, steps)
 
     def accumulate(step):
+        step = recorded(step)
         step, jump = shown(step, 1)
         error = lambda: hidden_error(current_label(step), row_of(step, layout.PREDICTION))
         if config.fingerprint:
@@ -230,6 +261,10 @@ def control_branches(config: MachineConfig) -> list[Callable[[Step], State]]:
         loss = row_of(step, layout.LOSS)
         best = row_of(step, layout.BEST)
         better = (row_of(step, layout.STEPS) >= 0) & (loss < best)
+        if layout.recorded:
+            first, count = layout.first_recorded, layout.recorded
+            both = step.memory.scalars_and_matrices[first : first + 2 * count]
+            step = step.stored(jnp.where(better, both[:count], both[count:]), first + count)
         step = step.stored(jnp.concatenate([jnp.where(better, loss, best), jnp.zeros_like(loss)]), layout.BEST)
         return step.write(next_position(step), layout.POSITION, step.word[JUMP_TABLE])
 
@@ -245,7 +280,7 @@ def control_branches(config: MachineConfig) -> list[Callable[[Step], State]]:
         return step.go(step.word[JUMP_TABLE])
 
     table = {
-        Control.START: start,
+        Control.START: start_or_resume if layout.recorded else start,
         Control.ZERO_SCALAR: zero("s"),
         Control.ZERO_VECTOR: zero("v"),
         Control.ZERO_MATRIX: zero("m"),

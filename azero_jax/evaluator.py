@@ -17,9 +17,10 @@ from azero_jax import ops as op_table
 from azero_jax import xla_flags
 from azero_jax.addresses import AddressesInUse
 from azero_jax.equivalence import structural_keys
-from azero_jax.execution import available_cores, check_not_forked, require_memory
+from azero_jax.execution import available_cores, check_not_forked, on_cpu, precision, require_memory
 from azero_jax.fingerprints import FINGERPRINTS
 from azero_jax.instructions import (
+    EXTREME_LABELS,
     RESULT_FINGERPRINT,
     RESULT_LOSS,
     RESULT_STEPS,
@@ -28,8 +29,9 @@ from azero_jax.instructions import (
     ExampleKind,
 )
 from azero_jax.program import MemorySize, Population, Program
+from azero_jax.recorder import Objective, Recorder
 from azero_jax.superinstructions import USUAL_OPS
-from azero_jax.switch_strategy import RunSettings, SwitchStrategy
+from azero_jax.switch_strategy import RunSettings, SwitchStrategy, lanes_for, task_groups
 from azero_jax.tasks import ARRAYS, Tasks
 from azero_jax.text import OP
 from azero_jax.vmap_strategy import VmapStrategy
@@ -300,6 +302,54 @@ class Evaluator:
         results = self._results(population, schedule, False)
         loss = results[:, RESULT_LOSS]
         return Evaluation(tasks.fitness(loss.astype(np.float64)), results[:, RESULT_STEPS].astype(np.int64))
+
+    def predictions(self, programs: Sequence[Program] | Population) -> np.ndarray:
+        """What programs predict for every validation example: the numbers that fitness is computed from.
+
+        They come from the machine that runs one program after the other, whatever the strategy, with
+        predictions kept; it is compiled at the first call, and slower than that of `evaluate`.
+
+        Args:
+          programs: P programs.
+
+        Returns:
+          [P, D, M] of the evaluator's dtype: for loss "rmse" what is in s1; for "accuracy" the
+          probability of class 1, sigmoid(s1); for "multiclass_accuracy" [P, D, M, C], the
+          scores in v2, of which the first of the largest is the class predicted. After several
+          epochs those of the best, which fitness counts. NaN for tasks that failed before
+          they had completed one; their fitness is 0.
+
+        Raises:
+          TypeError, ValueError: as `evaluate`.
+        """
+        population = programs if isinstance(programs, Population) else Population.from_programs(programs)
+        self._check(population)
+        tasks = self.tasks
+        objective = Objective(tasks.loss, tasks.num_classes, self.max_abs_error)
+        lanes = lanes_for(tasks.num_tasks)
+        schedule = self._schedule(tasks.num_train_examples, tasks.num_valid_examples, tasks.num_train_epochs)
+        shape = len(population), tasks.num_tasks, tasks.num_valid_examples
+        out = np.empty(shape + ((objective.num_classes,) if tasks.vector_labels else ()), self.dtype)
+        with precision(self.dtype), on_cpu():
+            groups = task_groups(tasks, lanes, self.dtype)
+        for index, program in enumerate(population):
+            recorder = Recorder(
+                program,
+                features_size=tasks.features_size,
+                objective=objective,
+                memory=self.memory,
+                dtype=self.dtype,
+                seed=self.seed,
+                num_valid=tasks.num_valid_examples,
+                num_positions=self._num_positions(),
+                lanes=lanes,
+            )
+            for number, group in enumerate(groups):
+                examples = np.asarray(group.examples)[:-EXTREME_LABELS]
+                after = recorder.run(schedule, examples, group.numbers, recorder.fresh_memory())
+                of_group = out[index, number * lanes : (number + 1) * lanes]
+                of_group[:] = recorder.predictions(after, best_epoch=True)[: len(of_group), : tasks.num_valid_examples]
+        return out
 
     def probe(
         self, population: Population, num_train_examples: int, num_valid_examples: int, *, known_valid: bool = False

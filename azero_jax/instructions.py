@@ -99,12 +99,15 @@ class Layout:
       features_size: F.
       vector_labels: whether labels and predictions are v1 and v2 instead of s0 and s1.
       register_numbers: what random ops know each register by; as it is numbered, if empty.
+      recorded: rows in which the predictions of validation are kept; a machine that has
+        some runs one program a call, and can go on from the memory of an earlier one.
     """
 
     memory: MemorySize
     features_size: int
     vector_labels: bool = False
     register_numbers: tuple[int, ...] = ()
+    recorded: int = 0
 
     FINGERPRINT = 0
     PREDICTION = 1
@@ -139,9 +142,24 @@ class Layout:
         return self._first_matrix + self.memory.matrices * self.size("m")
 
     @property
+    def base(self) -> int:
+        """With recorded rows: the row of the position, as bits, that the first entry of the schedule has."""
+        return self.first_result + MAX_PROGRAMS * RESULT_ROWS
+
+    @property
+    def resumed(self) -> int:
+        """With recorded rows: the row that is 1 where memory is that of an earlier call, and Setup has run."""
+        return self.base + 1
+
+    @property
+    def first_recorded(self) -> int:
+        """Where the predictions of this epoch are; behind them are those of the best one."""
+        return self.base + 2
+
+    @property
     def first_spare(self) -> int:
         """The first of F rows for vectors on their way to their array."""
-        return self.first_result + MAX_PROGRAMS * RESULT_ROWS
+        return self.first_recorded + 2 * self.recorded if self.recorded else self.base
 
     @property
     def rows_of_scalars_and_matrices(self) -> int:

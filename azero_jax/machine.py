@@ -69,25 +69,62 @@ def build_interpreter(config: MachineConfig) -> Callable[..., jax.Array]:
       A function of (code, examples) that returns what the function of `build` does;
       `code` holds instructions, the schedule and the numbers of the tasks, as `Words`.
     """
+    run_from = _build_loop(config)
+
+    def run(code, examples):
+        first_result = config.layout.first_result
+        past_results = first_result + MAX_PROGRAMS * RESULT_ROWS
+        rows = config.layout.rows_of_scalars_and_matrices, config.layout.rows_of_vectors
+        memory = Memory(*(jnp.zeros((count, config.lanes), config.dtype) for count in rows))
+        results = run_from(code, examples, memory).scalars_and_matrices[first_result:past_results]
+        return results.reshape(MAX_PROGRAMS, RESULT_ROWS, config.lanes)
+
+    return run
+
+
+def build_recorder(config: MachineConfig) -> Callable[..., Memory]:
+    """Makes the function that runs one packed program and keeps what it predicts and its memory.
+
+    Args:
+      config: with recorded rows.
+
+    Returns:
+      A function of (words, examples, memory) that returns the memory afterwards; to be
+      jitted. `words` and `examples` as of `build`; `memory` as `Layout` says.
+    """
+    run_from = _build_loop(config)
+    table = op_table_words(config.layout.memory)
+    layout, packed = config.words, config.packed
+
+    def run(words, examples, memory):
+        reader = Reader(packed, words, jnp.asarray(table))
+        extra = words[packed.size : packed.size + layout.size - layout.first_position]
+        code = jnp.concatenate([jnp.zeros(layout.first_position, jnp.uint32), extra])
+        seed = at(words, words.shape[0] - 1)
+        normalised = config.loss != "rmse"
+        code = assemble(reader, code, config.layout, config.instruction_set, seed, normalised)
+        return run_from(code, examples, memory)
+
+    return run
+
+
+def _build_loop(config: MachineConfig) -> Callable[..., Memory]:
+    """Makes the function from code, examples and memory to the memory after the code has run."""
     instruction_set = config.instruction_set
     branches = control_branches(config) + [_op_branch(config, op) for op in instruction_set.single]
-    branches += [_op_branch(config, op, in_place=True) for op in instruction_set.in_place]
-    branches += [_pair_branch(config, pair) for pair in instruction_set.pairs]
+    if not config.layout.recorded:
+        branches += [_op_branch(config, op, in_place=True) for op in instruction_set.in_place]
+        branches += [_pair_branch(config, pair) for pair in instruction_set.pairs]
 
     def step(state: State, operands: Operands) -> State:
         opcode = at(operands.words, state.program_counter * np.uint32(WORD_SIZE)).astype(jnp.int32)
         return lax.switch(opcode, [switched(branch) for branch in branches], state, operands)
 
-    def run(code, examples):
+    def run(code, examples, memory):
         operands = Operands(code, examples)
-        first_result = config.layout.first_result
-        past_results = first_result + MAX_PROGRAMS * RESULT_ROWS
-        rows = config.layout.rows_of_scalars_and_matrices, config.layout.rows_of_vectors
-        memory = Memory(*(jnp.zeros((count, config.lanes), config.dtype) for count in rows))
         state = State(jnp.uint32(0), memory)
         state = lax.while_loop(lambda s: s.program_counter != HALTED, lambda s: step(s, operands), state)
-        results = state.memory.scalars_and_matrices[first_result:past_results]
-        return results.reshape(MAX_PROGRAMS, RESULT_ROWS, config.lanes)
+        return state.memory
 
     return run
 

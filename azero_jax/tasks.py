@@ -18,6 +18,22 @@ LOSSES = ("rmse", "accuracy", "multiclass_accuracy")
 ARRAYS = ("train_features", "train_labels", "valid_features", "valid_labels")
 
 
+def epoch_order(num_examples: int, epoch: int, shuffle_seed: int) -> np.ndarray:
+    """The order in which an epoch, from 0, goes through training examples: the first as they come, int64 [N]."""
+    if not epoch:
+        return np.arange(num_examples)
+    return np.random.default_rng((shuffle_seed, epoch)).permutation(num_examples)
+
+
+def fitness_of_loss(loss: np.ndarray, kind: str, num_examples: int) -> np.ndarray:
+    """Fitness of sums over so many examples of squared or 0-1 errors, 0 where infinite; `kind` is of LOSSES."""
+    share = loss / num_examples
+    if kind != "rmse":
+        return np.where(np.isfinite(share), 1 - share, 0.0)
+    # FlipAndSquash of executor.h.
+    return np.where(np.isfinite(share), 1 - (2 / np.pi) * np.arctan(np.sqrt(share)), 0.0)
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Tasks:
     """D tasks with N training examples, M validation examples and F features each.
@@ -133,17 +149,11 @@ class Tasks:
 
     def train_order(self, epoch: int) -> np.ndarray:
         """The order in which an epoch, from 0, goes through the training examples, int64 [N]."""
-        if not epoch:
-            return np.arange(self.num_train_examples)
-        return np.random.default_rng((self.shuffle_seed, epoch)).permutation(self.num_train_examples)
+        return epoch_order(self.num_train_examples, epoch, self.shuffle_seed)
 
     def fitness(self, loss: np.ndarray) -> np.ndarray:
         """Fitness, float64, of sums over the validation examples of squared or 0-1 errors; 0 where infinite."""
-        share = loss / self.num_valid_examples
-        if self.loss != "rmse":
-            return np.where(np.isfinite(share), 1 - share, 0.0)
-        # FlipAndSquash of executor.h.
-        return np.where(np.isfinite(share), 1 - (2 / np.pi) * np.arctan(np.sqrt(share)), 0.0)
+        return fitness_of_loss(loss, self.loss, self.num_valid_examples)
 
     def beyond(self, max_abs_error: float) -> str:
         """A line that says that labels are larger than the error that ends a program; empty if none is."""
