@@ -381,9 +381,10 @@ class Learner:
             "position": position,
             "steps": self.num_steps_,
         }
+        by_kind: tuple[dict[int, Any], ...] = tuple(self.memory_)
         arrays: dict[str, Any] = {
             f"{kind}{address}": np.asarray(value)
-            for kind, values in zip(ops.KINDS, self.memory_)
+            for kind, values in zip(ops.KINDS, by_kind)
             for address, value in values.items()
         }
         # With a file, not a name, to which NumPy would append .npz.

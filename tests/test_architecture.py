@@ -55,6 +55,7 @@ ORDER = (
     "recorder",
     "evaluator",
     "learner",
+    "export",
     "mutation",
     "initial_programs",
     "costs",
@@ -82,7 +83,9 @@ ORDER = (
     "commands",
     "__main__",
 )
+FOLDERS = ("export", "commands")
 COMMANDS = sorted((PACKAGE / "commands").glob("*.py"))
+EXPORTS = sorted((PACKAGE / "export").glob("*.py"))
 
 
 def imported(path):
@@ -97,14 +100,14 @@ def imported(path):
 
 
 def test_every_module_has_a_place():
-    assert {path.stem for path in PACKAGE.glob("*.py")} - {"__init__"} == set(ORDER) - {"commands"}
+    assert {path.stem for path in PACKAGE.glob("*.py")} - {"__init__"} == set(ORDER) - set(FOLDERS)
 
 
 def test_imports_point_one_way():
     for index, name in enumerate(ORDER):
-        files = COMMANDS if name == "commands" else [PACKAGE / f"{name}.py"]
+        files = sorted((PACKAGE / name).glob("*.py")) if name in FOLDERS else [PACKAGE / f"{name}.py"]
         for path in files:
-            assert imported(path) - {"commands"} <= set(ORDER[:index]), path
+            assert imported(path) - {name} <= set(ORDER[:index]), path
 
 
 def test_only_flags_and_commands_know_absl():
@@ -113,7 +116,7 @@ def test_only_flags_and_commands_know_absl():
 
 
 def test_every_module_says_what_it_is_for():
-    for path in [*PACKAGE.glob("*.py"), *COMMANDS, *(ROOT / "scripts").glob("*.py")]:
+    for path in [*PACKAGE.glob("*.py"), *COMMANDS, *EXPORTS, *(ROOT / "scripts").glob("*.py")]:
         assert ast.get_docstring(ast.parse(path.read_text())), path
 
 
@@ -122,6 +125,7 @@ def test_the_readme_maps_every_file():
     files = [
         *PACKAGE.glob("*.py"),
         *COMMANDS,
+        *EXPORTS,
         *(ROOT / "scripts").glob("*.py"),
         *(ROOT / "scripts" / "flagfiles").glob("*.flags"),
     ]

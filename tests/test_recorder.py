@@ -26,7 +26,7 @@ def fitness_of(tasks, predictions):
 @pytest.mark.parametrize(
     "make_tasks",
     [
-        lambda: regression_tasks(num_train_epochs=3),
+        lambda: regression_tasks(num_tasks=1, num_train_epochs=3),
         pytest.param(classification_tasks, marks=pytest.mark.slow),
         pytest.param(lambda: multiclass_tasks(num_train_epochs=2), marks=pytest.mark.slow),
     ],

@@ -1,0 +1,58 @@
+"""What is exported: a program without dead instructions, and what it is run for."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from azero_jax import dataflow
+from azero_jax.addresses import smallest_memory
+from azero_jax.liveness import simplify
+from azero_jax.program import MemorySize, Population, Program
+from azero_jax.tasks import LOSSES
+
+
+class Subject(NamedTuple):
+    """A program to export.
+
+    Attributes:
+      program: without dead instructions.
+      loss: of `LOSSES`.
+      memory: the addresses there are.
+    """
+
+    program: Program
+    loss: str
+    memory: MemorySize
+
+    @classmethod
+    def of(cls, program: Program, loss: str, memory: MemorySize | None) -> Subject:
+        """Checks the arguments of an export.
+
+        Raises:
+          ValueError: no program, an unknown loss, or an address outside the memory.
+        """
+        if not isinstance(program, Program):
+            raise ValueError(f"program: expected a Program, got {type(program).__name__}; see Program.from_text")
+        if loss not in LOSSES:
+            raise ValueError(f"loss={loss!r}: expected one of {', '.join(map(repr, LOSSES))}")
+        population = Population.from_programs([program])
+        vector_labels = loss == "multiclass_accuracy"
+        if memory is None:
+            memory = MemorySize(*map(max, smallest_memory(population, vector_labels), MemorySize()))
+        population.check_addresses(memory)
+        return cls(simplify(program, memory, vector_labels), loss, memory)
+
+    @property
+    def vector_labels(self) -> bool:
+        """Whether labels and predictions are vectors."""
+        return self.loss == "multiclass_accuracy"
+
+    @property
+    def prediction(self) -> str:
+        """Where Predict leaves its result."""
+        return dataflow.prediction_address(self.vector_labels)
+
+    @property
+    def label(self) -> str:
+        """Where Learn finds the label."""
+        return dataflow.label_address(self.vector_labels)
