@@ -345,6 +345,11 @@ class Learner:
     # What is there after training.
 
     @property
+    def num_classes_(self) -> int:
+        """C, of losses with classes, after training."""
+        return self._fitted().recorder.objective.num_classes
+
+    @property
     def memory_(self) -> LearnerMemory:
         """The memory after training, by address; the prediction is that of the last example.
 

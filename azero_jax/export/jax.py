@@ -62,7 +62,9 @@ def to_jax(
     """
     if dtype not in ("float32", "float64"):
         raise ValueError(f"dtype={dtype!r}: expected 'float32' or 'float64'")
-    traced = _Traced(Subject.of(program, loss, memory), num_classes, max_abs_error, np.dtype(dtype), seed)
+    subject = Subject.of(program, loss, memory)
+    keys = draw_keys(subject.program, seed, subject.memory)
+    traced = _Traced(subject, num_classes, max_abs_error, np.dtype(dtype), keys)
     setup = jax.jit(traced.setup, static_argnums=0)
     train, predict = jax.jit(traced.train), jax.jit(traced.predict)
 
@@ -92,14 +94,15 @@ class _Traced(NamedTuple):
 
     Attributes:
       subject: the program.
-      num_classes, max_abs_error, dtype, seed: as of `to_jax`.
+      num_classes, max_abs_error, dtype: as of `to_jax`.
+      keys: of random instructions.
     """
 
     subject: Subject
     num_classes: int
     max_abs_error: float
     dtype: np.dtype
-    seed: int
+    keys: dict[tuple[str, int], int]
 
     def names(self) -> set[str]:
         """Addresses of the state."""
@@ -167,10 +170,9 @@ class _Traced(NamedTuple):
     def execute(self, function: str, state: ProgramState) -> ProgramState:
         """The state after the instructions of a component function."""
         state = dict(state)
-        keys = draw_keys(self.subject.program, self.seed, self.subject.memory)
         for number, instruction in enumerate(self.subject.program.instructions(function)):
             if instruction.op.output:
-                key = keys.get((function, number))
+                key = self.keys.get((function, number))
                 state[dataflow.output_of(instruction)] = self.value(instruction, state, key)
         return state
 

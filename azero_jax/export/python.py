@@ -147,11 +147,15 @@ class _Writer:
         }
         text = _TEMPLATE
         for key, value in parts.items():
-            if value:
-                text = text.replace(f"@{key}@", value)
-            else:
-                text = re.sub(rf"^ *@{key}@\n", "", text, flags=re.MULTILINE)
+            text = _filled(text, key, value)
         return _with_helpers(text)
+
+
+def _filled(text: str, key: str, value: str) -> str:
+    """The template with a place filled; without its line where there is nothing to say."""
+    if value:
+        return text.replace(f"@{key}@", value)
+    return re.sub(rf"^ *@{key}@\n", "", text, flags=re.MULTILINE)
 
 
 def _normalised(subject: Subject, kept: str) -> tuple[list[str], list[str]]:
