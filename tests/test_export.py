@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from generated import classification_tasks, multiclass_tasks, random_population, regression_tasks
 
-from azero_jax import Evaluator, Learner, MemorySize, Program, draws, ops, to_jax, to_latex, to_onnx, to_python
+from azero_jax import (
+    Evaluator,
+    Learner,
+    MemorySize,
+    Program,
+    draws,
+    ops,
+    simplify,
+    to_jax,
+    to_latex,
+    to_onnx,
+    to_python,
+)
 from azero_jax.export import numpy_helpers
 from azero_jax.export.forms import FORMS
 from azero_jax.initial_programs import LINEAR, NEURAL_NET
@@ -79,8 +92,8 @@ def test_python_agrees_with_the_evaluator():
 
 
 def test_jax_agrees_with_the_evaluator():
-    population = random_population(8, memory=MEMORY, seed=12)
-    check(tasks_of(4), population, jax_predictions, least=5)
+    population = random_population(4, memory=MEMORY, seed=12)
+    check(tasks_of(4), population, jax_predictions, least=2)
 
 
 @pytest.mark.slow
@@ -122,7 +135,7 @@ def test_classes_of_python_and_jax_are_the_same(loss):
 
 def test_random_numbers_are_those_of_the_machine():
     key, step = 0xDEADBEEF, 4_000_000_123
-    bits = draws.random_bits(np.uint32(key), np.uint32(step), np.zeros(1, np.uint32), 12)
+    bits = draws.random_bits(jnp.uint32(key), jnp.uint32(step), jnp.zeros(1, jnp.uint32), 12)
     uniform = np.asarray(draws.uniform(bits, np.dtype("float32")))[:, 0]
     np.testing.assert_array_equal(numpy_helpers.uniform(key, step, 3, 4).ravel(), uniform)
     normal = np.asarray(draws.gaussian(bits, np.dtype("float32")))[:, 0]
@@ -132,7 +145,8 @@ def test_random_numbers_are_those_of_the_machine():
 def test_python_is_readable_and_needs_numpy_alone():
     source = to_python(Program.from_text(LINEAR + "  s9 = s3 * s3\n"), name="Linear")
     assert "class Linear:" in source
-    assert "        return dot(v0, self.v1)\n" in source or "        s1 = dot(v0, self.v1)\n" in source
+    for line in ("self.s1 = dot(self.v1, v0)", "s0 = label", "s3 = s0 - self.s1"):
+        assert f"        {line}\n" in source
     assert "s9" not in source and "gaussian" not in source
     imports = [line for line in source.splitlines() if line.startswith(("import", "from"))]
     assert imports == ["import copy", "import numpy as np"]
@@ -156,26 +170,11 @@ def test_every_op_has_its_forms():
     assert set(FORMS) == with_functions
 
 
-def test_latex_of_every_op():
-    lines = []
-    for op in ops.table()[1 : ops.NUM_BUILT_IN_OPS]:
-        out = {"s": "s2", "v": "v2", "m": "m2"}[op.output]
-        to_scalar = {"s": "s3 = s2 + s3", "v": "s3 = norm(v2)", "m": "s3 = norm(m2)"}[op.output]
-        lines += ["  " + op.form.format(a=3, b=3, o=2, x=0.25, y=0.5, z=0.75), f"  {to_scalar}", "  s1 = s1 + s3"]
-        assert out in lines[-3]
-    latex = to_latex(Program.from_text("def Predict():\n" + "\n".join(lines)))
-    assert latex.startswith(r"\begin{aligned}") and latex.rstrip().endswith(r"\end{aligned}")
-    assert latex.count("{") == latex.count("}") and latex.count(r"\left") == latex.count(r"\right")
-    assert latex.count(r"\quad") == len(lines)
-    assert r"\mathbf{v}_{2} \sim \mathcal{N}\left(0.25, {0.5}^{2}\right)^{F}" in latex
-    assert r"\hat{y} \leftarrow \hat{y} + s_{3}" in latex
-
-
 def one_op_program(op):
     """A program whose prediction is what an op makes of the features and of what training has left."""
     setup = "def Setup():\n v2 = gaussian(0.3, 0.1, n_features)\n m2 = gaussian(0.3, 0.1, (n_features, n_features))\n"
     setup += " s4 = 0.1\n"
-    operands = " v1 = s4 * v0\n s2 = mean(v1)\n s3 = norm(v1)\n m1 = outer(v1, v2)\n"
+    operands = " v1 = s4 * v0\n s2 = norm(v1)\n s3 = mean(v1)\n m1 = outer(v1, v2)\n"
     addresses = {"s": (2, 3), "v": (1, 2), "m": (1, 2)}
     a, b = (addresses[kind][place] for place, kind in enumerate((op.inputs + "ss")[:2]))
     result = {"s": "s1 = s5 + s4", "v": "s1 = norm(v3)", "m": "s1 = norm(m3)"}[op.output]
@@ -183,6 +182,22 @@ def one_op_program(op):
     line = op.form.format(a=a, b=b, o=out, x=0.25, y=0.5, z=0.75)
     clear = {"s": "", "v": " v3 = v1 + v2\n", "m": " m3 = m1 + m2\n"}[op.output] if op.writes_one_element else ""
     return Program.from_text(f"{setup}def Predict():\n{operands}{clear} {line}\n {result}\n")
+
+
+def test_latex_of_every_op():
+    for op in ops.table()[1 : ops.NUM_BUILT_IN_OPS]:
+        program = one_op_program(op)
+        latex = to_latex(program)
+        assert latex.startswith("\\begin{aligned}\n") and latex.endswith("\n\\end{aligned}\n")
+        assert latex.count("{") == latex.count("}") and latex.count("\\left") == latex.count("\\right") + latex.count(
+            "\\leftarrow"
+        ), op.name
+        lines = simplify(program).to_text().count("=")
+        assert latex.count("\\quad") == lines - program.to_text().count("axis="), op.name
+    latex = to_latex(Program.from_text(NEURAL_NET), loss="accuracy")
+    assert r"\mathbf{v}_{2} \sim \mathcal{N}\left(0, {0.1}^{2}\right)^{F}" in latex
+    assert r"\mathbf{v}_{3} \leftarrow \mathbf{M}_{0}\,\mathbf{x}" in latex
+    assert r"s_{4} \leftarrow y - \hat{y}" in latex
 
 
 def test_onnx_of_every_op():
