@@ -119,6 +119,7 @@ class Learner:
       num_steps_: training examples seen.
 
     Raises:
+      TypeError: no program.
       ValueError: an argument out of range, or an address outside the memory.
     """
 
@@ -137,7 +138,8 @@ class Learner:
         num_classes: int | None = None,
     ):
         if not isinstance(program, Program):
-            raise ValueError(f"program: expected a Program, got {type(program).__name__}; see Program.from_text")
+            hint = ": use Program.from_text(text)" if isinstance(program, str) else ""
+            raise TypeError(f"program: expected a Program, got {program!r:.80}{hint}")
         if loss not in LOSSES:
             raise ValueError(f"loss={loss!r}: expected one of {', '.join(map(repr, LOSSES))}")
         if dtype not in DTYPES:
@@ -156,8 +158,8 @@ class Learner:
         self._vector_labels = loss == "multiclass_accuracy"
         population = Population.from_programs([program])
         used = smallest_memory(population, self._vector_labels)
-        self.memory = MemorySize(*map(max, used, MemorySize())) if memory is None else MemorySize(*memory).validate()
-        population.check_addresses(self.memory)
+        self.memory = MemorySize(*map(max, used, MemorySize())) if memory is None else MemorySize.checked(memory)
+        population.validate(self.memory)
         if self._vector_labels and self.memory.vectors < 3:
             raise ValueError(f"memory vectors={self.memory.vectors}: expected at least 3 for several classes")
         self.program = simplify(program, self.memory, self._vector_labels)

@@ -243,7 +243,7 @@ def test_what_cannot_be_exported_is_named():
     for export in (to_python, to_jax, to_latex):
         with pytest.raises(ValueError, match="loss='mse'"):
             export(keeps, loss="mse")
-        with pytest.raises(ValueError, match="expected a Program, got str"):
+        with pytest.raises(TypeError, match="expected a Program, got 'def Setup"):
             export(LINEAR)
     with pytest.raises(ValueError, match="name='for'"):
         to_python(keeps, name="for")

@@ -128,7 +128,7 @@ def test_errors_name_what_is_wrong(tmp_path):
     ):
         with pytest.raises(ValueError, match=message):
             Learner(program, **settings)
-    with pytest.raises(ValueError, match="program: expected a Program, got str"):
+    with pytest.raises(TypeError, match="program: expected a Program, got 'def Setup"):
         Learner(LINEAR)
     learner = Learner(program, memory=MEMORY)
     for features, labels, message in (

@@ -26,7 +26,8 @@ def to_latex(program: Program, *, loss: str = "rmse", memory: MemorySize | None 
       roles: features, label and prediction are x, y and y-hat, not the addresses that hold them.
 
     Raises:
-      ValueError: no program, an unknown loss, or an address outside the memory.
+      TypeError: no program.
+      ValueError: an unknown loss, or an address outside the memory.
     """
     subject = Subject.of(program, loss, memory)
     names = _ROLES[subject.vector_labels] if roles else {}

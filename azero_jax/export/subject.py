@@ -29,17 +29,20 @@ class Subject(NamedTuple):
         """Checks the arguments of an export.
 
         Raises:
-          ValueError: no program, an unknown loss, or an address outside the memory.
+          TypeError: no program.
+          ValueError: an unknown loss, or an address outside the memory.
         """
         if not isinstance(program, Program):
-            raise ValueError(f"program: expected a Program, got {type(program).__name__}; see Program.from_text")
+            hint = ": use Program.from_text(text)" if isinstance(program, str) else ""
+            raise TypeError(f"program: expected a Program, got {program!r:.80}{hint}")
         if loss not in LOSSES:
             raise ValueError(f"loss={loss!r}: expected one of {', '.join(map(repr, LOSSES))}")
         population = Population.from_programs([program])
         vector_labels = loss == "multiclass_accuracy"
         if memory is None:
             memory = MemorySize(*map(max, smallest_memory(population, vector_labels), MemorySize()))
-        population.check_addresses(memory)
+        memory = MemorySize.checked(memory)
+        population.validate(memory)
         return cls(simplify(program, memory, vector_labels), loss, memory)
 
     @property
