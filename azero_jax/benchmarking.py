@@ -16,7 +16,7 @@ import numpy as np
 
 from azero_jax import ops
 from azero_jax.evaluator import Evaluator
-from azero_jax.execution import in_one_loop, precision
+from azero_jax.execution import in_one_loop, precision, require_memory
 from azero_jax.initial_programs import HAND_WRITTEN, initial_population
 from azero_jax.instructions import (
     FIRST_OP,
@@ -46,6 +46,7 @@ MEMORY = MemorySize(20, 20, 20)
 WORKLOADS = ("random", *HAND_WRITTEN, "evolved")
 
 _COPIES_OF_AN_OP = 8000
+_COPIES_OF_MATRICES = 18
 
 
 def programs_of(workload: str, count: int, evolved: pathlib.Path | None = None) -> Population:
@@ -136,6 +137,8 @@ def measure_ops(features_size: int, num_tasks: int, dtype: str, repeats: int) ->
       level-1 cache.
     """
     lanes = lanes_for(num_tasks)
+    # The memory, what the loop started with, and copies of matrices between the two.
+    require_memory(_COPIES_OF_MATRICES * lanes * 8 * features_size**2, f"features_sizes={features_size}")
     layout = Layout(MemorySize(6, 6, 6), features_size)
     config = MachineConfig(
         layout=layout,

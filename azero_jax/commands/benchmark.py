@@ -97,10 +97,10 @@ def report() -> None:
         for value in values:
             if value not in known:
                 raise ValueError(f"--{name}: {value!r}: expected some of {', '.join(known)}")
-    for name in ("features_sizes", "task_counts", "thread_counts"):
+    for name, least in (("features_sizes", 1), ("task_counts", 1), ("thread_counts", 0)):
         for value in FLAGS[name].value or []:
-            if not value.isdigit():
-                raise ValueError(f"--{name}: {value!r}: expected whole numbers")
+            if not (value.isdecimal() and value.isascii() and least <= int(value[:18])):
+                raise ValueError(f"--{name}: {value!r}: expected whole numbers, at least {least}")
     for xla in FLAGS.xla.split(";"):
         if xla not in ("ours", "default") and not all(flag.startswith("--") for flag in xla.split() or [""]):
             raise ValueError(f"--xla: {xla!r}: expected ours, default, or flags that begin with --, apart by ;")
