@@ -7,13 +7,14 @@ from azero_jax.export import to_jax, to_latex, to_onnx, to_python
 from azero_jax.learner import FitError, Learner, LearnerMemory, PredictionWarning
 from azero_jax.liveness import simplify
 from azero_jax.mutation import SearchSpace
-from azero_jax.ops import Op, register_op
+from azero_jax.ops import Op
 from azero_jax.program import Instruction, MemorySize, Population, Program
 from azero_jax.scoring import EquivalenceSettings, HurdleSettings, TrainBudgetSettings
 from azero_jax.search import EvaluationSettings, Search, SearchSettings
 from azero_jax.settings import IslandSettings, MigrationSettings, Settings
 from azero_jax.task_specs import make_tasks, register_task, tasks_from_arrays
 from azero_jax.tasks import Tasks
+from azero_jax.user_ops import register_op, unregister_op
 from azero_jax.version import __version__
 from azero_jax.xla_flags import apply as set_xla_flags
 
@@ -53,4 +54,5 @@ __all__ = [
     "to_latex",
     "to_onnx",
     "to_python",
+    "unregister_op",
 ]

@@ -70,7 +70,7 @@ def programs_of(workload: str, count: int, evolved: pathlib.Path | None = None) 
         return Population.from_programs([programs[index % len(programs)] for index in range(count)])
     if workload != "random":
         raise ValueError(f"--workloads: {workload!r}: expected some of {', '.join(WORKLOADS)}, search")
-    every_op = tuple(op.name for op in ops.table())
+    every_op = tuple(op.name for op in ops.known())
     space = SearchSpace(MEMORY, every_op, every_op, every_op, (10, 10, 10), (10, 10, 10), (10, 10, 10))
     return initial_population("random", count, space, np.random.default_rng(0))
 

@@ -164,6 +164,7 @@ _WANTED_SETTINGS: dict[str, tuple[Any, ...]] = {
     "jax_transfer_guard_device_to_host": ("allow", None),
     "jax_transfer_guard": ("allow", None),
 }
+# Another version of JAX may not have all of them.
 _states = tuple(jax_config.config_states[name] for name in _WANTED_SETTINGS if name in jax_config.config_states)
 _wanted = tuple(values for name, values in _WANTED_SETTINGS.items() if name in jax_config.config_states)
 _value_of = operator.attrgetter("value")

@@ -31,7 +31,7 @@ def load(name: str) -> None:
     known = str(path.resolve()) if is_file else name
     if known in _loaded:
         return
-    before = {op.name for op in ops.table()}
+    before = {op.name for op in ops.known()}
     try:
         if is_file:
             _run_file(path.resolve())
@@ -40,7 +40,7 @@ def load(name: str) -> None:
     except (Exception, SystemExit) as error:
         raise ValueError(f"import={name}: {type(error).__name__}: {error}{_place(error, known)}") from error
     _loaded.append(known)
-    _ops.update({op.name for op in ops.table()} - before)
+    _ops.update({op.name for op in ops.known()} - before)
 
 
 def loaded() -> tuple[str, ...]:

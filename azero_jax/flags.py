@@ -208,7 +208,7 @@ def _define_space(group: Group) -> None:
         name = ops.KIND_NAMES[kind]
         group.integer(f"max_{name}_addresses", size, f"{name} addresses of the memory (definitions.h)")
     for function in _FUNCTIONS:
-        group.names(f"{function}_ops", mutation.EVERY_OP, f"ops that {function} may hold; empty leaves it as it is")
+        group.names(f"{function}_ops", None, f"ops that {function} may hold, by default all; empty leaves it as it is")
         group.integer(f"{function}_size_init", 10, f"instructions of {function} at the start")
         for limit in ("min", "max"):
             group.integer(
@@ -480,9 +480,13 @@ def _space(values: dict) -> SearchSpace:
         )
         for limit in ("min", "max")
     }
+    allowed = {f"{function}_ops": values[f"{function}_ops"] for function in _FUNCTIONS}
     return SearchSpace(
         memory=MemorySize(*(values[f"max_{ops.KIND_NAMES[kind]}_addresses"] for kind in ops.KINDS)),
-        **{f"{function}_ops": tuple(name for name in values[f"{function}_ops"] if name) for function in _FUNCTIONS},
+        **{
+            key: mutation.every_op() if names is None else tuple(name for name in names if name)
+            for key, names in allowed.items()
+        },
         initial_sizes=initial,
         min_sizes=limits["min"],
         max_sizes=limits["max"],

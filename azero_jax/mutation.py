@@ -18,7 +18,11 @@ from azero_jax.program import FIRST_OUTPUT, NO_KIND, MemorySize, Population, op_
 from azero_jax.text import COMPONENT_FUNCTIONS, IN1, IN2, OP, OUT
 
 CONSTANT_MUTATIONS = ("release", "paper")
-EVERY_OP = tuple(op.name for op in ops.table()[1:])
+
+
+def every_op() -> tuple[str, ...]:
+    """Names of all ops there are now, but for the no-op."""
+    return tuple(op.name for op in ops.known()[1:])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +32,8 @@ class SearchSpace:
     Attributes:
       memory: addresses of each kind.
       setup_ops, predict_ops, learn_ops: names of the ops that each component
-        function may hold; without any, mutation leaves that function alone.
+        function may hold, by default all that there are when the space is made; without
+        any, mutation leaves that function alone.
       initial_sizes: instructions of (Setup, Predict, Learn) at the start.
       min_sizes, max_sizes: limits for insertion and removal.
 
@@ -38,9 +43,9 @@ class SearchSpace:
     """
 
     memory: MemorySize = dataclasses.field(default_factory=MemorySize)
-    setup_ops: tuple[str, ...] = EVERY_OP
-    predict_ops: tuple[str, ...] = EVERY_OP
-    learn_ops: tuple[str, ...] = EVERY_OP
+    setup_ops: tuple[str, ...] = dataclasses.field(default_factory=every_op)
+    predict_ops: tuple[str, ...] = dataclasses.field(default_factory=every_op)
+    learn_ops: tuple[str, ...] = dataclasses.field(default_factory=every_op)
     initial_sizes: tuple[int, int, int] = (10, 10, 10)
     min_sizes: tuple[int, int, int] = (10, 10, 10)
     max_sizes: tuple[int, int, int] = (10, 10, 10)

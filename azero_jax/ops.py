@@ -1,4 +1,4 @@
-"""The op table: the 65 ops of AutoML-Zero, one row each, and ops that users register.
+"""The op table: the 65 ops of AutoML-Zero, one row each, and ops that users register (`user_ops`).
 
 Ids, names and semantics are those of the C++ release (`instruction.proto`,
 `executor.h`); ids equal the op numbers of Table S1 in the paper. Everything
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-import re
 from collections.abc import Callable, Sequence
 from typing import Literal
 
@@ -70,6 +69,7 @@ class Op:
         op writes constants or random numbers.
       draws: the distribution of a random op, else None.
       laws: laws that it obeys, for recognising equal programs.
+      removed: whether it was unregistered; the row stays, so that the ids of others do.
     """
 
     id: int
@@ -81,6 +81,7 @@ class Op:
     function: Callable[..., jax.Array] | None = None
     draws: Literal["uniform", "gaussian"] | None = None
     laws: Law = _NONE
+    removed: bool = False
 
     @property
     def writes_one_element(self) -> bool:
@@ -231,14 +232,52 @@ _table: list[Op] = _build_table()
 NUM_BUILT_IN_OPS = len(_table)
 
 
+# How often the table has changed.
+_changes = 0
+
+
 def table() -> tuple[Op, ...]:
-    """All ops, in the order of their ids: the 65 built-in ones, then registered ones."""
-    return tuple(_table)
+    """All ops, in the order of their ids: the 65 built-in ones, then registered ones.
+
+    Rows of removed ops stand only between others.
+    """
+    size = len(_table)
+    while _table[size - 1].removed:
+        size -= 1
+    return tuple(_table[:size])
 
 
-def version() -> tuple[int, str]:
-    """Identifies the table, which only ever grows at its end: its length and last name."""
-    return len(_table), _table[-1].name
+def known() -> tuple[Op, ...]:
+    """The ops of the table that programs may hold."""
+    return tuple(op for op in _table if not op.removed)
+
+
+def version() -> tuple[int, int]:
+    """Identifies the table as it is now, for what is derived from it: its length, and how often it has changed."""
+    return len(_table), _changes
+
+
+def add(name: str, inputs: str, output: str, form: str, function: Callable[..., jax.Array]) -> Op:
+    """Appends a row, which must be valid, with an id that no op ever had."""
+    global _changes
+    op = Op(len(_table), name, inputs, output, form, (), function)
+    _table.append(op)
+    _changes += 1
+    return op
+
+
+def take_back(op: Op) -> None:
+    """Removes the last row, which nothing has used yet."""
+    global _changes
+    _table.remove(op)
+    _changes += 1
+
+
+def remove(op: Op) -> None:
+    """Marks an op as removed; its id is not given again, since programs may hold it."""
+    global _changes
+    _table[op.id] = Op(op.id, op.name, "", "", "", removed=True)
+    _changes += 1
 
 
 def op_named(name: str) -> Op:
@@ -247,12 +286,12 @@ def op_named(name: str) -> Op:
     Raises:
       ValueError: no op has that name; the message lists close names.
     """
-    for op in _table:
+    for op in known():
         if op.name.lower() == name.lower():
             return op
     import difflib
 
-    close = difflib.get_close_matches(name.upper(), [op.name for op in _table], n=3)
+    close = difflib.get_close_matches(name.upper(), [op.name for op in known()], n=3)
     hint = f"did you mean {', '.join(close)}?" if close else "docs/ops.md lists the known ones"
     raise ValueError(f"unknown op {name!r}: {hint}")
 
@@ -276,65 +315,9 @@ def apply(op: Op, inputs: Sequence[jax.Array], features_size: int) -> jax.Array:
       features_size: F.
 
     Returns:
-      The output value, of the shape of the op's output kind.
+      The output value, of the shape of the op's output kind and the dtype of the operands,
+      whatever dtype the function of a user returns.
     """
     assert op.function is not None
-    return jnp.broadcast_to(op.function(*inputs), output_shape(op.output, features_size))
-
-
-def register_op(
-    name: str, inputs: str, output: str, function: Callable[..., jax.Array], *, form: str | None = None
-) -> Op:
-    """Adds an op of the user's to the table, usable in text, mutation, search and evaluation.
-
-    Evaluators made afterwards know the op; those made before do not.
-
-    Args:
-      name: an identifier that no other op has.
-      inputs: kinds of the operands, one or two of "s", "v", "m".
-      output: kind of the result, "s", "v" or "m".
-      function: maps one task's operand values, of shapes (), (F,), (F, F), to the
-        result, with JAX operations; it must not depend on anything else.
-      form: printed text; by default `v{o} = name(s{a}, v{b})` with the kinds given.
-
-    Returns:
-      The new row of the table.
-
-    Raises:
-      ValueError: the name is taken or no identifier, a kind is unknown, the form
-        does not hold every operand once or prints like another op, or the
-        function does not return the declared shape.
-    """
-    if not name.isidentifier():
-        raise ValueError(f"name {name!r}: expected an identifier")
-    if any(op.name.lower() == name.lower() for op in _table):
-        raise ValueError(f"name {name!r}: an op of that name exists already")
-    if not 1 <= len(inputs) <= MAX_INPUTS or any(kind not in KINDS for kind in inputs):
-        raise ValueError(f"inputs {inputs!r}: expected one or two of 's', 'v', 'm'")
-    if output not in ("s", "v", "m"):
-        raise ValueError(f"output {output!r}: expected 's', 'v' or 'm'")
-    operands = [f"{kind}{{{letter}}}" for kind, letter in zip(inputs, "ab")]
-    if form is None:
-        form = f"{output}{{o}} = {name}({', '.join(operands)})"
-    for operand in [*operands, f"{output}{{o}}"]:
-        if form.count(operand) != 1 or len(re.findall(r"\{.\}", form)) != len(inputs) + 1:
-            raise ValueError(f"form {form!r}: expected {' and '.join(operands)} and {output}{{o}}, once each")
-    taken = {_printed_skeleton(op.form): op.name for op in _table}
-    if _printed_skeleton(form) in taken:
-        raise ValueError(f"form {form!r}: prints like {taken[_printed_skeleton(form)]}")
-    for features_size in (3, 5):
-        arguments = [jax.ShapeDtypeStruct(output_shape(kind, features_size), jnp.float32) for kind in inputs]
-        result = jax.eval_shape(function, *arguments)
-        expected = output_shape(output, features_size)
-        if getattr(result, "shape", None) != expected:
-            raise ValueError(
-                f"function of {name!r}: returned shape {getattr(result, 'shape', result)} for F={features_size}, "
-                f"expected {expected} for output kind {output!r}"
-            )
-    op = Op(len(_table), name, inputs, output, form, (), function)
-    _table.append(op)
-    return op
-
-
-def _printed_skeleton(form: str) -> str:
-    return re.sub(r"\{.\}", "#", form).replace(" ", "")
+    result = jnp.asarray(op.function(*inputs)).astype(inputs[0].dtype)
+    return jnp.broadcast_to(result, output_shape(op.output, features_size))

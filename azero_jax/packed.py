@@ -153,10 +153,10 @@ def op_table_words(memory: MemorySize) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=32)
-def _op_table_words(memory: MemorySize, num_ops: int, last_name: str) -> np.ndarray:
+def _op_table_words(memory: MemorySize, num_ops: int, changes: int) -> np.ndarray:
     first = RegisterNumbers.of(memory).first
     kinds = op_columns().kinds
-    words = np.zeros((num_ops, 4), np.uint16)
+    words = np.zeros((len(ops.table()), 4), np.uint16)
     for op in ops.table():
         for index, column in enumerate((IN1, IN2, OUT)):
             words[op.id, index] = first[kinds[column][op.id]]

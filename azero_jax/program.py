@@ -330,6 +330,11 @@ class Population:
         if unknown.any():
             index, line = np.argwhere(unknown)[0]
             raise ValueError(f"{self._place(index, line)}: op id {op[index, line]}: expected 0 to {num_ops - 1}")
+        removed = columns.removed.take(op)
+        if removed.any():
+            index, line = np.argwhere(removed)[0]
+            gone = ops.table()[op[index, line]]
+            raise ValueError(f"{self._place(index, line)}: op id {gone.id}: {gone.name!r} was unregistered")
         lowest, count = _address_bounds(memory, *ops.version())
         # Below the lowest one, the unsigned difference is larger than any count.
         outside = (self.code[..., IN1:] - lowest.take(op, axis=0)).view(np.uint16) >= count.take(op, axis=0)
@@ -382,7 +387,7 @@ def _check_lines(name: str, lines: object) -> None:
 
 
 @functools.lru_cache(maxsize=8)
-def _address_bounds(memory: MemorySize, num_ops: int, table_version: object) -> tuple[np.ndarray, np.ndarray]:
+def _address_bounds(memory: MemorySize, num_ops: int, changes: int) -> tuple[np.ndarray, np.ndarray]:
     """Lowest address of in1, in2 and out of each op, int16 [ops, 3], and how many there are, uint16 [ops, 3]."""
     kinds = np.stack([op_columns().kinds[column] for column in (IN1, IN2, OUT)], axis=1)
     lowest = np.zeros_like(kinds)
@@ -410,12 +415,14 @@ class OpColumns(NamedTuple):
       num_constants: int64, constants of each op.
       num_indices: int64, how many of those are indices.
       draws: bool, random ops.
+      removed: bool, ops that were unregistered.
     """
 
     kinds: dict[int, np.ndarray]
     num_constants: np.ndarray
     num_indices: np.ndarray
     draws: np.ndarray
+    removed: np.ndarray
 
 
 def op_columns() -> OpColumns:
@@ -424,7 +431,7 @@ def op_columns() -> OpColumns:
 
 
 @functools.lru_cache(maxsize=2)
-def _op_columns(num_ops: int, last_name: str) -> OpColumns:
+def _op_columns(num_ops: int, changes: int) -> OpColumns:
     numbers = {kind: number for number, kind in enumerate(ops.KINDS)} | {"": NO_KIND}
     table = ops.table()
     return OpColumns(
@@ -436,4 +443,5 @@ def _op_columns(num_ops: int, last_name: str) -> OpColumns:
         num_constants=np.array([len(op.constants) for op in table]),
         num_indices=np.array([op.constants.count("index") for op in table]),
         draws=np.array([op.draws is not None for op in table]),
+        removed=np.array([op.removed for op in table]),
     )

@@ -141,10 +141,10 @@ def _skeleton(line: str) -> tuple[str, list[str], list[str]]:
 
 
 @functools.lru_cache(maxsize=4)
-def _forms(num_ops: int, last_name: str) -> dict[str, list[_Form]]:
+def _forms(num_ops: int, changes: int) -> dict[str, list[_Form]]:
     """Forms by skeleton, for one version of the table."""
     forms: dict[str, list[_Form]] = {}
-    for op in ops.table()[:num_ops]:
+    for op in ops.known():
         skeleton, registers, numbers = _skeleton(op.form)
         meaning = tuple(token if token in "xyz" else float(token) for token in numbers)
         forms.setdefault(skeleton, []).append(_Form(op, tuple(registers), meaning))

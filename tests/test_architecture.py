@@ -26,6 +26,7 @@ ORDER = (
     "extensions",
     "text",
     "program",
+    "user_ops",
     "packed",
     "addresses",
     "liveness",
