@@ -14,6 +14,7 @@ from azero_jax import (
     Program,
     draws,
     ops,
+    register_op,
     simplify,
     to_jax,
     to_latex,
@@ -249,7 +250,7 @@ def test_what_cannot_be_exported_is_named():
         to_python(keeps, name="for")
     before = list(ops._table)
     try:
-        ops.register_op("twice", "s", "s", lambda s: s + s)
+        register_op("twice", "s", "s", lambda s: s + s)
         own = Program.from_text("def Predict():\n s1 = twice(s0)\n s1 = twice(s1)\n")
         with pytest.raises(ValueError, match="op 'twice' has no such form"):
             to_python(own)
