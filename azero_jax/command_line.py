@@ -7,6 +7,7 @@ heading that `--help` and `--helpfull` show them under.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import logging
 import math
@@ -15,7 +16,7 @@ import pathlib
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, NoReturn
 
 from absl import app, flags
@@ -30,6 +31,7 @@ HIDDEN = "used by the command itself"
 
 WRONG_INPUT = 2
 _INTERRUPTED = 130
+_OUTPUT_CLOSED = 141
 _LARGEST = 2**63 - 1
 _HELP = ("--help", "-help", "-h", "-?", "--helpshort", "-helpshort")
 _LONG_DEFAULT = 60
@@ -358,49 +360,66 @@ def start(name: str, command: Command, arguments: Sequence[str]) -> NoReturn:
     )
     if any(argument in _HELP for argument in arguments):
         columns = shutil.get_terminal_size((100, 24)).columns
-        print(help_page(name, command, max(60, min(columns, 100))))
+        with errors_in_one_line(name):
+            print(help_page(name, command, max(60, min(columns, 100))))
         sys.exit(0)
     if command.needs_arguments and not arguments:
         examples = "".join(f"\n  {name} {example}" for example in command.examples)
         print(f"{name}: nothing to do: try{examples}\n{name} --help lists the flags", file=sys.stderr)
         sys.exit(WRONG_INPUT)
 
-    def fail(message: object) -> NoReturn:
-        print(f"{name}: error: {message}", file=sys.stderr)
-        sys.exit(WRONG_INPUT)
-
     def read(argv: Sequence[str]) -> list[str]:
-        try:
+        with errors_in_one_line(name):
             given = command.prepare(list(argv[1:]))
             if command.flagfiles:
                 given = _named_flagfiles_first(given)
             return [argv[0], *parse(given)]
-        except (ValueError, OSError) as error:
-            fail(error)
 
     def run(argv: Sequence[str]) -> None:
         # Not news to people without a TPU.
         logging.getLogger("jax._src.xla_bridge").setLevel(logging.WARNING)
-        try:
+        with errors_in_one_line(name, command.errors):
             for module in FLAGS["import"].value or ():
                 extensions.load(module)
             command.run(list(argv[1:]))
-        except (ValueError, OSError) as error:
-            fail(error)
-        except command.errors as error:
-            fail(error)
-        except MemoryError as error:
-            fail(_out_of_memory(error))
-        except RuntimeError as error:
-            if not str(error).startswith("RESOURCE_EXHAUSTED"):  # how XLA says it
-                raise
-            fail(_out_of_memory(error))
-        except KeyboardInterrupt:
-            print(f"{name}: interrupted", file=sys.stderr)
-            sys.exit(_INTERRUPTED)
 
     app.run(run, argv=[name, *arguments], flags_parser=read)
     raise AssertionError("app.run ends the process")
+
+
+@contextlib.contextmanager
+def errors_in_one_line(name: str, errors: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+    """Within it, what people can mend ends the process with a line, and Ctrl-C without a traceback.
+
+    Args:
+      name: of the command, for the line.
+      errors: what people can mend, apart from ValueError, OSError and too little memory.
+    """
+
+    def fail(message: object) -> NoReturn:
+        print(f"{name}: error: {message}", file=sys.stderr)
+        sys.exit(WRONG_INPUT)
+
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Nobody reads the output any more, as behind | head. At its end Python would try again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(_OUTPUT_CLOSED)
+    except (ValueError, OSError) as error:
+        fail(error)
+    except errors as error:
+        fail(error)
+    except MemoryError as error:
+        fail(_out_of_memory(error))
+    except RuntimeError as error:
+        if not str(error).startswith("RESOURCE_EXHAUSTED"):  # how XLA says it
+            raise
+        fail(_out_of_memory(error))
+    except KeyboardInterrupt:
+        print(f"{name}: interrupted", file=sys.stderr)
+        sys.exit(_INTERRUPTED)
 
 
 def _out_of_memory(error: Exception) -> str:

@@ -56,5 +56,6 @@ def run(command: str, name: str, arguments: Sequence[str] | None = None) -> NoRe
       name: how it was called.
       arguments: behind the name; by default those of this process.
     """
-    module = importlib.import_module(f"azero_jax.commands.{command}")
+    with command_line.errors_in_one_line(name):
+        module = importlib.import_module(f"azero_jax.commands.{command}")
     command_line.start(name, module.COMMAND, sys.argv[1:] if arguments is None else arguments)
