@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from azero_jax.packed import RegisterNumbers
 from azero_jax.program import NO_KIND, MemorySize, Population, op_columns
 from azero_jax.text import IN1, IN2, OP, OUT
 
@@ -61,10 +60,10 @@ class AddressesInUse(NamedTuple):
         """As many addresses, without gaps."""
         return MemorySize(*map(len, self))
 
-    def register_numbers(self, memory: MemorySize) -> tuple[int, ...]:
-        """For each of `self.memory`'s registers, the number that it has in a memory with all addresses."""
-        first = RegisterNumbers.of(memory).first
-        return tuple(int(first[kind]) + address for kind, addresses in enumerate(self) for address in addresses)
+    @property
+    def of_registers(self) -> tuple[int, ...]:
+        """For each of `self.memory`'s registers, its address as written."""
+        return tuple(address for addresses in self for address in addresses)
 
     def renumbered(self, population: Population) -> Population:
         """Programs that do the same with the addresses of `self.memory`; they may use no others than these."""

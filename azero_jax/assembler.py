@@ -37,6 +37,7 @@ from azero_jax.liveness import (
     Liveness,
     Scratch,
     mark_live,
+    occurrence,
     register_set,
 )
 from azero_jax.packed import NUM_PROGRAMS, Line, Reader, at
@@ -276,15 +277,8 @@ def _operands(
     payload = jnp.where(line.sets_one_element, constants[1], constants[0])
     payload = jnp.where(two_indices, constants[2], payload)
 
-    def count_same(place, occurrence):
-        earlier = reader.line(at(order, place))
-        return occurrence + ((earlier.op == line.op) & (earlier.out == line.out)).astype(jnp.uint32)
-
-    start = jnp.where(line.draws, first, index).astype(jnp.uint32)
-    occurrence = lax.fori_loop(start, index, count_same, jnp.uint32(0))
-    numbers = layout.register_numbers
-    register = at(jnp.asarray(np.array(numbers, np.uint32)), line.out) if numbers else line.out
-    key = draws.instruction_key(seed, function, line.op, register, occurrence)
+    address = at(jnp.asarray(layout.written_addresses), line.out)
+    key = draws.instruction_key(seed, function, line.op, address, occurrence(reader, order, line, first, index))
     return (
         jnp.where(line.draws, key, at(rows, line.in1)),
         at(rows, line.in2),

@@ -28,22 +28,24 @@ def mix(x: jax.Array) -> jax.Array:
 
 
 def instruction_key(
-    seed: ArrayLike, function: ArrayLike, op: ArrayLike, out: ArrayLike, occurrence: ArrayLike
+    seed: ArrayLike, function: ArrayLike, op: ArrayLike, address: ArrayLike, occurrence: ArrayLike
 ) -> jax.Array:
-    """Key of a random instruction, which depends only on what the instruction is.
+    """Key of a random instruction, which depends only on what the instruction is in the program's text.
+
+    Neither the memory nor dead instructions matter.
 
     Args:
       seed: uint32, from `seed_word`.
       function: uint32, its component function.
-      op: uint32.
-      out: uint32, the register that it writes, numbered through all kinds.
+      op: uint32; it tells of which kind the output is.
+      address: uint32, of the output, as written.
       occurrence: uint32, live instructions before it that agree in all these.
 
     Returns:
       uint32.
     """
     key = jnp.asarray(seed, jnp.uint32)
-    for value, factor in ((function, 0x9E3779B1), (op, 0x85EBCA77), (out, 0xC2B2AE3D), (occurrence, 0x27D4EB2F)):
+    for value, factor in ((function, 0x9E3779B1), (op, 0x85EBCA77), (address, 0xC2B2AE3D), (occurrence, 0x27D4EB2F)):
         key = mix(key + (jnp.asarray(value, jnp.uint32) + np.uint32(1)) * np.uint32(factor))
     return key
 

@@ -189,7 +189,7 @@ class Evaluator:
             self.seed,
             self._fingerprint,
             self._num_positions(),
-            () if in_use.memory == self.memory else in_use.register_numbers(self.memory),
+            in_use.of_registers,
             self._expected_ops,
         )
         if self.strategy == "vmap":

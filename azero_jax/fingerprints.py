@@ -23,6 +23,7 @@ def hashed_value(kind: str, prediction: jax.Array, error: jax.Array) -> jax.Arra
         return error
     bits = np.finfo(prediction.dtype).nmant - _KEPT_BITS
     unsigned = _unsigned(prediction.dtype)
+    prediction = jnp.where(prediction == 0, 0, prediction)  # no loss sees the sign of zero
     mask = unsigned(np.iinfo(unsigned).max << np.uint64(bits) & np.iinfo(unsigned).max)
     return lax.bitcast_convert_type(lax.bitcast_convert_type(prediction, unsigned) & mask, prediction.dtype)
 

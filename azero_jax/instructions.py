@@ -98,7 +98,8 @@ class Layout:
       memory: the addresses there are.
       features_size: F.
       vector_labels: whether labels and predictions are v1 and v2 instead of s0 and s1.
-      register_numbers: what random ops know each register by; as it is numbered, if empty.
+      addresses: of each register, its address as written in the programs, which random ops know it by;
+        as they are numbered, if empty.
       recorded: rows in which the predictions of validation are kept; a machine that has
         some runs one program a call, and can go on from the memory of an earlier one.
     """
@@ -106,7 +107,7 @@ class Layout:
     memory: MemorySize
     features_size: int
     vector_labels: bool = False
-    register_numbers: tuple[int, ...] = ()
+    addresses: tuple[int, ...] = ()
     recorded: int = 0
 
     FINGERPRINT = 0
@@ -117,6 +118,11 @@ class Layout:
     POSITION = 5
     LABEL = 6
     FIRST_FREE = 7
+
+    @property
+    def written_addresses(self) -> np.ndarray:
+        """Of each register, its address as written in the programs, uint32 [registers]."""
+        return np.array(self.addresses or [i for count in self.memory for i in range(count)], np.uint32)
 
     def size(self, kind: str) -> int:
         """Rows of one register of a kind."""

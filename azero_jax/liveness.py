@@ -25,6 +25,7 @@ from azero_jax.packed import (
     NUM_LINES,
     NUM_PROGRAMS,
     NUM_REGISTERS,
+    Line,
     PackedLayout,
     Reader,
     at,
@@ -194,6 +195,28 @@ def mark_live(reader: Reader, program: Array, scratch: Scratch, fixed: FixedRegi
     order, place, setup_end, predict_end = carry
     ends = jnp.stack([setup_end, predict_end, place])
     return Liveness(Scratch(live, order), ends, read_first)
+
+
+def occurrence(reader: Reader, order: Array, line: Line, first: Array, index: Array) -> Array:
+    """How many live lines before a random one have its op and output, in its component function.
+
+    Args:
+      reader: of the batch.
+      order: uint32, the numbers of the program's live lines.
+      line: the one at `index` of `order`.
+      first: where its component function begins there.
+      index: where it is itself.
+
+    Returns:
+      uint32 scalar; 0 of lines that draw nothing.
+    """
+
+    def count(place, found):
+        earlier = reader.line(at(order, place))
+        return found + ((earlier.op == line.op) & (earlier.out == line.out)).astype(jnp.uint32)
+
+    start = jnp.where(line.draws, first, index).astype(jnp.uint32)
+    return lax.fori_loop(start, index, count, jnp.uint32(0))
 
 
 @functools.lru_cache(maxsize=32)

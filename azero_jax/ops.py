@@ -14,7 +14,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -30,27 +30,100 @@ MAX_CONSTANTS = 3
 
 
 class Law(enum.IntFlag):
-    """A law of arithmetic that an op obeys, for finite operands; each is exact but for the sign of zero."""
+    """A law of arithmetic that an op obeys, to the last bit; one NaN counts as good as another."""
 
+    # For all operands.
     COMMUTATIVE = enum.auto()  # f(a, b) = f(b, a)
+    FIRST_IF_SECOND_ZERO = enum.auto()  # f(a, 0) = a
+    SECOND_IF_FIRST_ZERO = enum.auto()  # f(0, b) = b
+    FIRST_IF_EQUAL = enum.auto()  # f(a, a) = a
+    # For finite operands only.
+    COMMUTATIVE_IF_FINITE = enum.auto()  # f(a, b) = f(b, a)
     ZERO = enum.auto()  # f() = 0
     ZERO_IF_FIRST_ZERO = enum.auto()  # f(0, b) = 0
     ZERO_IF_SECOND_ZERO = enum.auto()  # f(a, 0) = 0
     ZERO_IF_EQUAL = enum.auto()  # f(a, a) = 0
-    FIRST_IF_SECOND_ZERO = enum.auto()  # f(a, 0) = a
-    SECOND_IF_FIRST_ZERO = enum.auto()  # f(0, b) = b
-    FIRST_IF_EQUAL = enum.auto()  # f(a, a) = a
-    NOT_ALWAYS_FINITE = enum.auto()  # f(a, b) is infinite or NaN for some a and b, not only very large ones
 
 
-_SUM = Law.COMMUTATIVE | Law.FIRST_IF_SECOND_ZERO | Law.SECOND_IF_FIRST_ZERO
-_DIFFERENCE = Law.FIRST_IF_SECOND_ZERO | Law.ZERO_IF_EQUAL
-_BILINEAR = Law.ZERO_IF_FIRST_ZERO | Law.ZERO_IF_SECOND_ZERO
-_PRODUCT = _BILINEAR | Law.COMMUTATIVE
-_CHOICE = Law.COMMUTATIVE | Law.FIRST_IF_EQUAL
-_KEEPS_ZERO = Law.ZERO_IF_FIRST_ZERO
-_ROOT = _KEEPS_ZERO | Law.NOT_ALWAYS_FINITE  # rounding can make a variance negative
-_NONE = Law(0)
+_NO_LAWS = Law(0)
+
+
+class Laws(NamedTuple):
+    """The laws of an op.
+
+    Attributes:
+      exact: those that hold with the sign of zero.
+      but_for_sign: those that hold but for the sign of zero.
+    """
+
+    exact: Law = _NO_LAWS
+    but_for_sign: Law = _NO_LAWS
+
+
+_NONE = Laws()
+_SUM = Laws(Law.COMMUTATIVE, Law.FIRST_IF_SECOND_ZERO | Law.SECOND_IF_FIRST_ZERO)
+_DIFFERENCE = Laws(Law.FIRST_IF_SECOND_ZERO | Law.ZERO_IF_EQUAL)
+_BILINEAR = Laws(_NO_LAWS, Law.ZERO_IF_FIRST_ZERO | Law.ZERO_IF_SECOND_ZERO)
+_PRODUCT = Laws(Law.COMMUTATIVE, _BILINEAR.but_for_sign)
+_CHOICE = Laws(Law.FIRST_IF_EQUAL, Law.COMMUTATIVE_IF_FINITE)
+_KEEPS_ZERO = Laws(Law.ZERO_IF_FIRST_ZERO)
+
+
+class Rule(enum.IntEnum):
+    """From which e it follows that |f(a, b)| <= 2^e, if |a| <= 2^ea and |b| <= 2^eb; e is never below 0."""
+
+    UNKNOWN = 0  # infinite or NaN for some finite a and b
+    LARGEST = 1  # the larger of ea and eb
+    PRODUCT = 2  # ea + eb
+    EXPONENTIAL = 3  # that of exp(a)
+    BOUNDED = 4  # 0, for finite operands
+    ALWAYS_BOUNDED = 5  # 0, whatever the operands are, NaN too
+
+
+class Magnitude(NamedTuple):
+    """How large an op's results can be, so that it is known where no number is infinite or NaN.
+
+    Attributes:
+      rule: what e is, but for what follows.
+      more: added to e.
+      sums: 1 where the op adds F numbers, 2 where it adds F * F; e grows by so many times log2(F).
+      squares: whether it adds the squares of its operand, which may overflow where the result does not.
+    """
+
+    rule: Rule = Rule.UNKNOWN
+    more: int = 0
+    sums: int = 0
+    squares: bool = False
+
+
+# What the value of a constant adds to e, by its meaning: a draw is low + (high - low) * u with u
+# from 0 to 1, or mean + stdev * z with z from -5.5 to 5.5.
+MAGNITUDE_OF_CONSTANT: dict[ConstantKind, int] = {"value": 0, "index": 0, "low": 2, "high": 2, "mean": 1, "stdev": 4}
+
+_UNKNOWN = Magnitude()
+_AS_LARGE = Magnitude(Rule.LARGEST)
+_OF_SUM = Magnitude(Rule.LARGEST, more=1)
+_OF_PRODUCT = Magnitude(Rule.PRODUCT)
+_OF_PRODUCTS = Magnitude(Rule.PRODUCT, sums=1)
+_UP_TO_1 = Magnitude(Rule.ALWAYS_BOUNDED)
+_UP_TO_2 = Magnitude(Rule.BOUNDED, more=1)
+
+
+def _mean(sums: int) -> Magnitude:
+    # The factor 1 / F is rounded, and so no use.
+    return Magnitude(Rule.LARGEST, sums=sums)
+
+
+def _root_of_squares(sums: int) -> Magnitude:
+    return Magnitude(Rule.LARGEST, sums=sums, squares=True)
+
+
+class Sees(enum.IntEnum):
+    """What an op's results can depend on beside the values of its operands."""
+
+    VALUES = 0  # nothing: +0 and -0 lead to the same but for the sign of zero
+    SIGN_OF_ZERO = 1  # whether a zero is +0 or -0, as 1 / x does
+    BITS = 2  # anything: which NaN it is, and numbers so small that arithmetic takes them for zero
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +141,8 @@ class Op:
       function: maps one task's input values to its output value; None where the
         op writes constants or random numbers.
       draws: the distribution of a random op, else None.
-      laws: laws that it obeys, for recognising equal programs.
+      laws, magnitude, sees: for recognising equal programs: laws that it obeys, how large its
+        results are, what it tells apart. Of an op of a user's nothing is known.
       removed: whether it was unregistered; the row stays, so that the ids of others do.
     """
 
@@ -80,7 +154,9 @@ class Op:
     constants: tuple[ConstantKind, ...] = ()
     function: Callable[..., jax.Array] | None = None
     draws: Literal["uniform", "gaussian"] | None = None
-    laws: Law = _NONE
+    laws: Laws = _NONE
+    magnitude: Magnitude = _UNKNOWN
+    sees: Sees = Sees.BITS
     removed: bool = False
 
     @property
@@ -129,41 +205,41 @@ def _square(vector):
     return (vector.shape[0], vector.shape[0])
 
 
-# (name, inputs, output, form, function, laws). No operand tells SCALAR_BROADCAST how
+# (name, inputs, output, form, function, laws, magnitude). No operand tells SCALAR_BROADCAST how
 # large F is, so `apply` broadcasts what it returns.
 _DETERMINISTIC = (
-    ("NO_OP", "", "", "NoOp()", None, _NONE),
-    ("SCALAR_SUM", "ss", "s", "s{o} = s{a} + s{b}", jnp.add, _SUM),
-    ("SCALAR_DIFF", "ss", "s", "s{o} = s{a} - s{b}", jnp.subtract, _DIFFERENCE),
-    ("SCALAR_PRODUCT", "ss", "s", "s{o} = s{a} * s{b}", jnp.multiply, _PRODUCT),
-    ("SCALAR_DIVISION", "ss", "s", "s{o} = s{a} / s{b}", jnp.divide, Law.NOT_ALWAYS_FINITE),
-    ("SCALAR_ABS", "s", "s", "s{o} = abs(s{a})", jnp.abs, _KEEPS_ZERO),
-    ("SCALAR_RECIPROCAL", "s", "s", "s{o} = 1 / s{a}", lambda x: 1 / x, Law.NOT_ALWAYS_FINITE),
-    ("SCALAR_SIN", "s", "s", "s{o} = sin(s{a})", jnp.sin, _KEEPS_ZERO),
-    ("SCALAR_COS", "s", "s", "s{o} = cos(s{a})", jnp.cos, _NONE),
-    ("SCALAR_TAN", "s", "s", "s{o} = tan(s{a})", jnp.tan, _KEEPS_ZERO),
-    ("SCALAR_ARCSIN", "s", "s", "s{o} = arcsin(s{a})", jnp.arcsin, _ROOT),
-    ("SCALAR_ARCCOS", "s", "s", "s{o} = arccos(s{a})", jnp.arccos, Law.NOT_ALWAYS_FINITE),
-    ("SCALAR_ARCTAN", "s", "s", "s{o} = arctan(s{a})", jnp.arctan, _KEEPS_ZERO),
-    ("SCALAR_EXP", "s", "s", "s{o} = exp(s{a})", jnp.exp, _NONE),
-    ("SCALAR_LOG", "s", "s", "s{o} = log(s{a})", jnp.log, Law.NOT_ALWAYS_FINITE),
-    ("SCALAR_HEAVISIDE", "s", "s", "s{o} = heaviside(s{a}, 1.0)", _scalar_heaviside, _NONE),
-    ("VECTOR_HEAVISIDE", "v", "v", "v{o} = heaviside(v{a}, 1.0)", _heaviside, _KEEPS_ZERO),
-    ("MATRIX_HEAVISIDE", "m", "m", "m{o} = heaviside(m{a}, 1.0)", _heaviside, _KEEPS_ZERO),
-    ("SCALAR_VECTOR_PRODUCT", "sv", "v", "v{o} = s{a} * v{b}", jnp.multiply, _BILINEAR),
-    ("SCALAR_BROADCAST", "s", "v", "v{o} = bcast(s{a})", lambda x: x, _KEEPS_ZERO),
-    ("VECTOR_RECIPROCAL", "v", "v", "v{o} = 1 / v{a}", lambda x: 1 / x, Law.NOT_ALWAYS_FINITE),
-    ("VECTOR_NORM", "v", "s", "s{o} = norm(v{a})", _norm, _KEEPS_ZERO),
-    ("VECTOR_ABS", "v", "v", "v{o} = abs(v{a})", jnp.abs, _KEEPS_ZERO),
-    ("VECTOR_SUM", "vv", "v", "v{o} = v{a} + v{b}", jnp.add, _SUM),
-    ("VECTOR_DIFF", "vv", "v", "v{o} = v{a} - v{b}", jnp.subtract, _DIFFERENCE),
-    ("VECTOR_PRODUCT", "vv", "v", "v{o} = v{a} * v{b}", jnp.multiply, _PRODUCT),
-    ("VECTOR_DIVISION", "vv", "v", "v{o} = v{a} / v{b}", jnp.divide, Law.NOT_ALWAYS_FINITE),
-    ("VECTOR_INNER_PRODUCT", "vv", "s", "s{o} = dot(v{a}, v{b})", jnp.dot, _PRODUCT),
-    ("VECTOR_OUTER_PRODUCT", "vv", "m", "m{o} = outer(v{a}, v{b})", jnp.outer, _BILINEAR),
-    ("SCALAR_MATRIX_PRODUCT", "sm", "m", "m{o} = s{a} * m{b}", jnp.multiply, _BILINEAR),
-    ("MATRIX_RECIPROCAL", "m", "m", "m{o} = 1 / m{a}", lambda x: 1 / x, Law.NOT_ALWAYS_FINITE),
-    ("MATRIX_VECTOR_PRODUCT", "mv", "v", "v{o} = dot(m{a}, v{b})", jnp.dot, _BILINEAR),
+    ("NO_OP", "", "", "NoOp()", None, _NONE, _UNKNOWN),
+    ("SCALAR_SUM", "ss", "s", "s{o} = s{a} + s{b}", jnp.add, _SUM, _OF_SUM),
+    ("SCALAR_DIFF", "ss", "s", "s{o} = s{a} - s{b}", jnp.subtract, _DIFFERENCE, _OF_SUM),
+    ("SCALAR_PRODUCT", "ss", "s", "s{o} = s{a} * s{b}", jnp.multiply, _PRODUCT, _OF_PRODUCT),
+    ("SCALAR_DIVISION", "ss", "s", "s{o} = s{a} / s{b}", jnp.divide, _NONE, _UNKNOWN),
+    ("SCALAR_ABS", "s", "s", "s{o} = abs(s{a})", jnp.abs, _KEEPS_ZERO, _AS_LARGE),
+    ("SCALAR_RECIPROCAL", "s", "s", "s{o} = 1 / s{a}", lambda x: 1 / x, _NONE, _UNKNOWN),
+    ("SCALAR_SIN", "s", "s", "s{o} = sin(s{a})", jnp.sin, _KEEPS_ZERO, _UP_TO_2),
+    ("SCALAR_COS", "s", "s", "s{o} = cos(s{a})", jnp.cos, _NONE, _UP_TO_2),
+    ("SCALAR_TAN", "s", "s", "s{o} = tan(s{a})", jnp.tan, _KEEPS_ZERO, _UNKNOWN),
+    ("SCALAR_ARCSIN", "s", "s", "s{o} = arcsin(s{a})", jnp.arcsin, _KEEPS_ZERO, _UNKNOWN),
+    ("SCALAR_ARCCOS", "s", "s", "s{o} = arccos(s{a})", jnp.arccos, _NONE, _UNKNOWN),
+    ("SCALAR_ARCTAN", "s", "s", "s{o} = arctan(s{a})", jnp.arctan, _KEEPS_ZERO, _UP_TO_2),
+    ("SCALAR_EXP", "s", "s", "s{o} = exp(s{a})", jnp.exp, _NONE, Magnitude(Rule.EXPONENTIAL)),
+    ("SCALAR_LOG", "s", "s", "s{o} = log(s{a})", jnp.log, _NONE, _UNKNOWN),
+    ("SCALAR_HEAVISIDE", "s", "s", "s{o} = heaviside(s{a}, 1.0)", _scalar_heaviside, _NONE, _UP_TO_1),
+    ("VECTOR_HEAVISIDE", "v", "v", "v{o} = heaviside(v{a}, 1.0)", _heaviside, _KEEPS_ZERO, _UP_TO_1),
+    ("MATRIX_HEAVISIDE", "m", "m", "m{o} = heaviside(m{a}, 1.0)", _heaviside, _KEEPS_ZERO, _UP_TO_1),
+    ("SCALAR_VECTOR_PRODUCT", "sv", "v", "v{o} = s{a} * v{b}", jnp.multiply, _BILINEAR, _OF_PRODUCT),
+    ("SCALAR_BROADCAST", "s", "v", "v{o} = bcast(s{a})", lambda x: x, _KEEPS_ZERO, _AS_LARGE),
+    ("VECTOR_RECIPROCAL", "v", "v", "v{o} = 1 / v{a}", lambda x: 1 / x, _NONE, _UNKNOWN),
+    ("VECTOR_NORM", "v", "s", "s{o} = norm(v{a})", _norm, _KEEPS_ZERO, _root_of_squares(1)),
+    ("VECTOR_ABS", "v", "v", "v{o} = abs(v{a})", jnp.abs, _KEEPS_ZERO, _AS_LARGE),
+    ("VECTOR_SUM", "vv", "v", "v{o} = v{a} + v{b}", jnp.add, _SUM, _OF_SUM),
+    ("VECTOR_DIFF", "vv", "v", "v{o} = v{a} - v{b}", jnp.subtract, _DIFFERENCE, _OF_SUM),
+    ("VECTOR_PRODUCT", "vv", "v", "v{o} = v{a} * v{b}", jnp.multiply, _PRODUCT, _OF_PRODUCT),
+    ("VECTOR_DIVISION", "vv", "v", "v{o} = v{a} / v{b}", jnp.divide, _NONE, _UNKNOWN),
+    ("VECTOR_INNER_PRODUCT", "vv", "s", "s{o} = dot(v{a}, v{b})", jnp.dot, _PRODUCT, _OF_PRODUCTS),
+    ("VECTOR_OUTER_PRODUCT", "vv", "m", "m{o} = outer(v{a}, v{b})", jnp.outer, _BILINEAR, _OF_PRODUCT),
+    ("SCALAR_MATRIX_PRODUCT", "sm", "m", "m{o} = s{a} * m{b}", jnp.multiply, _BILINEAR, _OF_PRODUCT),
+    ("MATRIX_RECIPROCAL", "m", "m", "m{o} = 1 / m{a}", lambda x: 1 / x, _NONE, _UNKNOWN),
+    ("MATRIX_VECTOR_PRODUCT", "mv", "v", "v{o} = dot(m{a}, v{b})", jnp.dot, _BILINEAR, _OF_PRODUCTS),
     (
         "VECTOR_COLUMN_BROADCAST",
         "v",
@@ -171,6 +247,7 @@ _DETERMINISTIC = (
         "m{o} = bcast(v{a}, axis=0)",
         lambda v: jnp.broadcast_to(v[:, None], _square(v)),
         _KEEPS_ZERO,
+        _AS_LARGE,
     ),
     (
         "VECTOR_ROW_BROADCAST",
@@ -179,29 +256,59 @@ _DETERMINISTIC = (
         "m{o} = bcast(v{a}, axis=1)",
         lambda v: jnp.broadcast_to(v[None, :], _square(v)),
         _KEEPS_ZERO,
+        _AS_LARGE,
     ),
-    ("MATRIX_NORM", "m", "s", "s{o} = norm(m{a})", _norm, _KEEPS_ZERO),
-    ("MATRIX_COLUMN_NORM", "m", "v", "v{o} = norm(m{a}, axis=0)", lambda m: _norm(m, axis=0), _KEEPS_ZERO),
-    ("MATRIX_ROW_NORM", "m", "v", "v{o} = norm(m{a}, axis=1)", lambda m: _norm(m, axis=1), _KEEPS_ZERO),
-    ("MATRIX_TRANSPOSE", "m", "m", "m{o} = transpose(m{a})", jnp.transpose, _KEEPS_ZERO),
-    ("MATRIX_ABS", "m", "m", "m{o} = abs(m{a})", jnp.abs, _KEEPS_ZERO),
-    ("MATRIX_SUM", "mm", "m", "m{o} = m{a} + m{b}", jnp.add, _SUM),
-    ("MATRIX_DIFF", "mm", "m", "m{o} = m{a} - m{b}", jnp.subtract, _DIFFERENCE),
-    ("MATRIX_PRODUCT", "mm", "m", "m{o} = m{a} * m{b}", jnp.multiply, _PRODUCT),
-    ("MATRIX_DIVISION", "mm", "m", "m{o} = m{a} / m{b}", jnp.divide, Law.NOT_ALWAYS_FINITE),
-    ("MATRIX_MATRIX_PRODUCT", "mm", "m", "m{o} = matmul(m{a}, m{b})", jnp.matmul, _BILINEAR),
-    ("SCALAR_MIN", "ss", "s", "s{o} = minimum(s{a}, s{b})", _minimum, _CHOICE),
-    ("VECTOR_MIN", "vv", "v", "v{o} = minimum(v{a}, v{b})", _minimum, _CHOICE),
-    ("MATRIX_MIN", "mm", "m", "m{o} = minimum(m{a}, m{b})", _matrix_minimum, _CHOICE),
-    ("SCALAR_MAX", "ss", "s", "s{o} = maximum(s{a}, s{b})", _maximum, _CHOICE),
-    ("VECTOR_MAX", "vv", "v", "v{o} = maximum(v{a}, v{b})", _maximum, _CHOICE),
-    ("MATRIX_MAX", "mm", "m", "m{o} = maximum(m{a}, m{b})", _matrix_maximum, _CHOICE),
-    ("VECTOR_MEAN", "v", "s", "s{o} = mean(v{a})", jnp.mean, _KEEPS_ZERO),
-    ("MATRIX_MEAN", "m", "s", "s{o} = mean(m{a})", jnp.mean, _KEEPS_ZERO),
-    ("MATRIX_ROW_MEAN", "m", "v", "v{o} = mean(m{a}, axis=1)", lambda m: jnp.mean(m, axis=1), _KEEPS_ZERO),
-    ("MATRIX_ROW_ST_DEV", "m", "v", "v{o} = std(m{a}, axis=1)", lambda m: _standard_deviation(m, axis=1), _ROOT),
-    ("VECTOR_ST_DEV", "v", "s", "s{o} = std(v{a})", _standard_deviation, _ROOT),
-    ("MATRIX_ST_DEV", "m", "s", "s{o} = std(m{a})", _standard_deviation, _ROOT),
+    ("MATRIX_NORM", "m", "s", "s{o} = norm(m{a})", _norm, _KEEPS_ZERO, _root_of_squares(2)),
+    (
+        "MATRIX_COLUMN_NORM",
+        "m",
+        "v",
+        "v{o} = norm(m{a}, axis=0)",
+        lambda m: _norm(m, axis=0),
+        _KEEPS_ZERO,
+        _root_of_squares(1),
+    ),
+    (
+        "MATRIX_ROW_NORM",
+        "m",
+        "v",
+        "v{o} = norm(m{a}, axis=1)",
+        lambda m: _norm(m, axis=1),
+        _KEEPS_ZERO,
+        _root_of_squares(1),
+    ),
+    ("MATRIX_TRANSPOSE", "m", "m", "m{o} = transpose(m{a})", jnp.transpose, _KEEPS_ZERO, _AS_LARGE),
+    ("MATRIX_ABS", "m", "m", "m{o} = abs(m{a})", jnp.abs, _KEEPS_ZERO, _AS_LARGE),
+    ("MATRIX_SUM", "mm", "m", "m{o} = m{a} + m{b}", jnp.add, _SUM, _OF_SUM),
+    ("MATRIX_DIFF", "mm", "m", "m{o} = m{a} - m{b}", jnp.subtract, _DIFFERENCE, _OF_SUM),
+    ("MATRIX_PRODUCT", "mm", "m", "m{o} = m{a} * m{b}", jnp.multiply, _PRODUCT, _OF_PRODUCT),
+    ("MATRIX_DIVISION", "mm", "m", "m{o} = m{a} / m{b}", jnp.divide, _NONE, _UNKNOWN),
+    ("MATRIX_MATRIX_PRODUCT", "mm", "m", "m{o} = matmul(m{a}, m{b})", jnp.matmul, _BILINEAR, _OF_PRODUCTS),
+    ("SCALAR_MIN", "ss", "s", "s{o} = minimum(s{a}, s{b})", _minimum, _CHOICE, _AS_LARGE),
+    ("VECTOR_MIN", "vv", "v", "v{o} = minimum(v{a}, v{b})", _minimum, _CHOICE, _AS_LARGE),
+    ("MATRIX_MIN", "mm", "m", "m{o} = minimum(m{a}, m{b})", _matrix_minimum, _CHOICE, _AS_LARGE),
+    ("SCALAR_MAX", "ss", "s", "s{o} = maximum(s{a}, s{b})", _maximum, _CHOICE, _AS_LARGE),
+    ("VECTOR_MAX", "vv", "v", "v{o} = maximum(v{a}, v{b})", _maximum, _CHOICE, _AS_LARGE),
+    ("MATRIX_MAX", "mm", "m", "m{o} = maximum(m{a}, m{b})", _matrix_maximum, _CHOICE, _AS_LARGE),
+    ("VECTOR_MEAN", "v", "s", "s{o} = mean(v{a})", jnp.mean, _KEEPS_ZERO, _mean(1)),
+    ("MATRIX_MEAN", "m", "s", "s{o} = mean(m{a})", jnp.mean, _KEEPS_ZERO, _mean(2)),
+    ("MATRIX_ROW_MEAN", "m", "v", "v{o} = mean(m{a}, axis=1)", lambda m: jnp.mean(m, axis=1), _KEEPS_ZERO, _mean(1)),
+    (
+        "MATRIX_ROW_ST_DEV",
+        "m",
+        "v",
+        "v{o} = std(m{a}, axis=1)",
+        lambda m: _standard_deviation(m, axis=1),
+        _KEEPS_ZERO,
+        _UNKNOWN,
+    ),
+    ("VECTOR_ST_DEV", "v", "s", "s{o} = std(v{a})", _standard_deviation, _KEEPS_ZERO, _UNKNOWN),
+    ("MATRIX_ST_DEV", "m", "s", "s{o} = std(m{a})", _standard_deviation, _KEEPS_ZERO, _UNKNOWN),
+)
+
+# A numerator's sign of zero shows in the sign of a zero only, a denominator's in that of an infinity.
+_SEE_SIGN_OF_ZERO = frozenset(
+    f"{kind}_{what}" for kind in ("SCALAR", "VECTOR", "MATRIX") for what in ("DIVISION", "RECIPROCAL")
 )
 
 # (name, output, form, constants, draws).
@@ -220,11 +327,22 @@ _CONSTANT_AND_RANDOM: tuple[tuple, ...] = (
 
 def _build_table() -> list[Op]:
     table = [
-        Op(id=i, name=name, inputs=inputs, output=output, form=form, function=function, laws=laws)
-        for i, (name, inputs, output, form, function, laws) in enumerate(_DETERMINISTIC)
+        Op(
+            id=i,
+            name=name,
+            inputs=inputs,
+            output=output,
+            form=form,
+            function=function,
+            laws=laws,
+            magnitude=magnitude,
+            sees=Sees.SIGN_OF_ZERO if name in _SEE_SIGN_OF_ZERO else Sees.VALUES,
+        )
+        for i, (name, inputs, output, form, function, laws, magnitude) in enumerate(_DETERMINISTIC)
     ]
     for name, output, form, constants, draws in _CONSTANT_AND_RANDOM:
-        table.append(Op(len(table), name, "", output, form, constants, None, draws))
+        # The other elements of a vector or matrix stay as they are.
+        table.append(Op(len(table), name, "", output, form, constants, None, draws, _NONE, _AS_LARGE, Sees.VALUES))
     return table
 
 

@@ -29,11 +29,10 @@ _FEWEST_REGISTERS = 32  # the bits of one word
 NUM_PROGRAMS, NUM_LINES, FIRST_LINES, NUM_REGISTERS = 0, 1, 2, 5
 _HEADER = 6
 
-# Flags of an op, behind its laws: it sets one element; it draws; its number of constants (two bits).
-SETS_ONE_ELEMENT = 1 << 12
-DRAWS = 1 << 13
-CONSTANTS_SHIFT = 14
-LAWS = SETS_ONE_ELEMENT - 1
+# Flags of an op: it sets one element; it draws; its number of constants (two bits).
+SETS_ONE_ELEMENT = 1
+DRAWS = 2
+CONSTANTS_SHIFT = 2
 
 
 class RegisterNumbers(NamedTuple):
@@ -161,8 +160,7 @@ def _op_table_words(memory: MemorySize, num_ops: int, changes: int) -> np.ndarra
         for index, column in enumerate((IN1, IN2, OUT)):
             words[op.id, index] = first[kinds[column][op.id]]
         words[op.id, 3] = (
-            int(op.laws if op.output else ops.Law.ZERO)
-            | (SETS_ONE_ELEMENT if op.writes_one_element else 0)
+            (SETS_ONE_ELEMENT if op.writes_one_element else 0)
             | (DRAWS if op.draws else 0)
             | len(op.constants) << CONSTANTS_SHIFT
         )
@@ -220,6 +218,10 @@ class Reader(NamedTuple):
         """First line of a component function among all lines, and how many lines it has."""
         start = program * self.word(NUM_LINES) + self.word(FIRST_LINES + function)
         return start, self.word(program * np.uint32(3) + np.uint32(self.layout.first_length + function))
+
+    def op(self, number: Array) -> Array:
+        """The op of that line among all lines."""
+        return low(self.word(np.uint32(self.layout.first_code) + number * np.uint32(2)))
 
     def line(self, number: Array) -> Line:
         """The line of that number among all lines."""

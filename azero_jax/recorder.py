@@ -106,7 +106,7 @@ class Recorder:
             self.in_use.memory,
             features_size,
             objective.vector_labels,
-            () if self.in_use.memory == memory else self.in_use.register_numbers(memory),
+            self.in_use.of_registers,
             num_valid * objective.numbers,
         )
         self.objective = objective

@@ -13,7 +13,7 @@ import numpy as np
 
 from azero_jax.addresses import smallest_memory
 from azero_jax.costs import program_costs
-from azero_jax.equivalence import algebraic_keys
+from azero_jax.equivalence import Known, algebraic_keys
 from azero_jax.evaluator import Evaluator
 from azero_jax.fec import FitnessCache
 from azero_jax.initial_programs import HAND_WRITTEN
@@ -179,6 +179,7 @@ class Scorer:
         self.expressions = FitnessCache(equivalence.cache_size, equivalence.forget_every)
         self.behaviours = FitnessCache(equivalence.cache_size, equivalence.forget_every)
         self.counters = Counters()
+        self._known = Known.of(evaluator.tasks, max_abs_error=evaluator.max_abs_error, dtype=evaluator.dtype)
         self._most_expensive = train_budget.threshold_factor * self._baseline_cost(train_budget.baseline)
 
     def _baseline_cost(self, baseline: str) -> float:
@@ -221,13 +222,7 @@ class Scorer:
 
     def _algebraic_keys(self, population: Population) -> np.ndarray:
         evaluator = self.evaluator
-        return algebraic_keys(
-            population,
-            evaluator.memory,
-            accuracy=evaluator.tasks.loss != "rmse",
-            num_threads=evaluator.num_threads,
-            vector_labels=evaluator.tasks.vector_labels,
-        )
+        return algebraic_keys(population, evaluator.memory, self._known, evaluator.num_threads)
 
     def _run(self, population: Population) -> np.ndarray:
         """Fitness of programs that run, if only on the examples of a probe."""

@@ -22,9 +22,6 @@ from azero_jax.instructions import FIRST_OP
 # written in one pass over memory, where XLA would copy both operands.
 IN_PLACE_OPS = ("VECTOR_SUM", "VECTOR_DIFF", "MATRIX_SUM", "MATRIX_DIFF", "MATRIX_PRODUCT")
 
-# Ops whose operands may change places without changing a bit (a maximum may change the sign of zero).
-_COMMUTATIVE = ("SCALAR_SUM", "SCALAR_PRODUCT", "VECTOR_SUM", "VECTOR_PRODUCT", "MATRIX_SUM")
-
 
 class Pair(NamedTuple):
     """Two ops, of which the second reads what the first writes, and nothing else reads it.
@@ -43,7 +40,7 @@ class Pair(NamedTuple):
     @property
     def commutes(self) -> bool:
         """Whether it does not matter which operand of `second` it is."""
-        return self.second in _COMMUTATIVE
+        return ops.Law.COMMUTATIVE in ops.op_named(self.second).laws.exact
 
 
 # The most frequent ones of programs found by search, and of gradient descent on linear

@@ -49,8 +49,8 @@ class RunSettings(NamedTuple):
       memory, max_abs_error, dtype, seed: as of `Evaluator`.
       fingerprint: what a probe hashes, of `FINGERPRINTS`.
       num_positions: entries of the longest schedule.
-      register_numbers: what random ops know each register of the memory by; as it is
-        numbered, if empty.
+      addresses: of each register of the memory, its address as written in the programs,
+        which random ops know it by.
       expected_ops: ids of the ops that programs are expected to hold.
     """
 
@@ -60,7 +60,7 @@ class RunSettings(NamedTuple):
     seed: int
     fingerprint: str
     num_positions: int
-    register_numbers: tuple[int, ...] = ()
+    addresses: tuple[int, ...]
     expected_ops: tuple[int, ...] = ()
 
 
@@ -86,7 +86,7 @@ class SwitchStrategy:
         self._seed_word = draws.seed_word(settings.seed)
         self._tasks = tasks
         self._num_threads = num_threads
-        layout = Layout(settings.memory, tasks.features_size, tasks.vector_labels, settings.register_numbers)
+        layout = Layout(settings.memory, tasks.features_size, tasks.vector_labels, settings.addresses)
         bytes_of_a_task = (layout.rows_of_scalars_and_matrices + layout.rows_of_vectors) * np.dtype(dtype).itemsize
         lanes = lanes_for(tasks.num_tasks, bytes_of_a_task)
         # The loop's memory stands beside what it started with.

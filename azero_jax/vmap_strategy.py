@@ -87,7 +87,7 @@ class VmapStrategy:
         self.dtype = dtype
         self._tasks = tasks
         self._memory = settings.memory
-        self._register_numbers = np.array(settings.register_numbers or range(sum(settings.memory)))
+        self._addresses = np.array(settings.addresses)
         self._max_abs_error = settings.max_abs_error
         self._fingerprint = settings.fingerprint
         self._seed_word = draws.seed_word(settings.seed)
@@ -146,14 +146,14 @@ class VmapStrategy:
 
     def _draw_keys(self, program: np.ndarray, function: np.ndarray, op: np.ndarray, out: np.ndarray) -> np.ndarray:
         """Keys of live random lines, uint32 [n], as the assembler's."""
-        register = self._register_numbers[out + RegisterNumbers.of(self._memory).first[op_columns().kinds[OUT][op]]]
-        identity = (function * len(self._instructions.op_table) + op) * 65536 + register
+        address = self._addresses[out + RegisterNumbers.of(self._memory).first[op_columns().kinds[OUT][op]]]
+        identity = (function * len(self._instructions.op_table) + op) * 65536 + address
         order = np.lexsort((identity, program))  # stable: keeps the order of lines
         same = (np.diff(identity[order], prepend=-1) == 0) & (np.diff(program[order], prepend=-1) == 0)
         position = np.arange(len(order))
         occurrence = np.empty(len(order), np.int64)
         occurrence[order] = position - np.maximum.accumulate(np.where(same, 0, position))
-        return np.asarray(draws.instruction_key(self._seed_word, function, op, register, occurrence))
+        return np.asarray(draws.instruction_key(self._seed_word, function, op, address, occurrence))
 
     def run(self, population: Population, schedule: np.ndarray, fingerprint: bool) -> np.ndarray:
         """Runs programs by a schedule; results [P, RESULT_ROWS, D]."""

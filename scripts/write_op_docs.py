@@ -10,6 +10,7 @@ sys.path.insert(0, str(ROOT))
 
 from azero_jax import ops  # noqa: E402
 from azero_jax.commands.ops import reads, writes  # noqa: E402
+from azero_jax.ops import Law, Sees  # noqa: E402
 
 _HEAD = """\
 # The ops
@@ -34,8 +35,56 @@ _TAIL = """
 - `bcast(v, axis=0)` makes every column v, `axis=1` every row. `norm(m, axis=0)` is per
   column, `axis=1` per row; `mean` and `std` with `axis=1` are per row.
 - `uniform(low, high)` and `gaussian(mean, stdev)` draw anew at every step and for
-  every task, as a function of the seed, the step, the task and the instruction.
+  every task. What is drawn follows from the seed, the step, the task and the
+  instruction as written: its component function, op and output address, and how many
+  live instructions before it there agree in these. The memory's size, the evaluator's
+  other settings and dead instructions make no difference.
+- Sums are IEEE 754's: a sum whose terms are all -0 is -0, and any other sum of zeros is
+  +0. That holds inside means and products of vectors and matrices, too.
+- Arithmetic on CPUs takes denormal numbers (below 1.2e-38 in float32, 2.2e-308 in
+  float64) for zeros of their sign, as operands and as results. Moving them, as
+  `transpose` does, keeps them; no op's result tells them from zero.
+- Whether a zero is +0 or -0 shows in @SEES@ alone, where it
+  is divided by; elsewhere it changes nothing but the sign of another zero. No loss sees it.
+
+## Laws
+
+A search recognises programs that are equal by algebra without running them. It uses the
+laws below, which hold to the last bit. Those of the last column lose the sign of zero,
+and are used in programs only that hold no op which shows it. Laws that are marked * need
+finite operands, and are used where numbers cannot have become infinite or NaN: by bounds
+that start from the data, the constants and what random ops may draw, that follow each
+instruction, and that begin anew at a prediction whose error was no more than
+`--max_abs_error`. Of ops of your own nothing is assumed.
+
+| ops | laws | but for the sign of zero |
+|---|---|---|
 """
+
+_LAWS = {
+    Law.COMMUTATIVE: "f(a, b) = f(b, a)",
+    Law.FIRST_IF_SECOND_ZERO: "f(a, 0) = a",
+    Law.SECOND_IF_FIRST_ZERO: "f(0, b) = b",
+    Law.FIRST_IF_EQUAL: "f(a, a) = a",
+    Law.COMMUTATIVE_IF_FINITE: "f(a, b) = f(b, a)*",
+    Law.ZERO_IF_FIRST_ZERO: "f(0, b) = 0*",
+    Law.ZERO_IF_SECOND_ZERO: "f(a, 0) = 0*",
+    Law.ZERO_IF_EQUAL: "f(a, a) = 0*",
+}
+
+
+def _law_rows() -> list[str]:
+    """One row for all ops of the same laws."""
+    together: dict[tuple, list[int]] = {}
+    for op in ops.table():
+        if any(op.laws):
+            together.setdefault((op.laws, len(op.inputs)), []).append(op.id)
+    rows = []
+    for (laws, inputs), ids in together.items():
+        texts = (", ".join(text for law, text in _LAWS.items() if law in which) or "none" for which in laws)
+        row = f"| {', '.join(map(str, ids))} | {' | '.join(texts)} |"
+        rows.append(row.replace("f(0, b) = 0*", "f(0) = 0") if inputs == 1 else row)
+    return rows
 
 
 def main() -> None:
@@ -43,7 +92,9 @@ def main() -> None:
     rows = []
     for op in ops.table():
         rows.append(f"| {op.id} | {op.name} | `{ops.example(op)}` | {reads(op)} | {writes(op)} |")
-    (ROOT / "docs" / "ops.md").write_text(_HEAD + "\n".join(rows) + "\n" + _TAIL)
+    sees = ", ".join(str(op.id) for op in ops.table() if op.sees == Sees.SIGN_OF_ZERO)
+    tail = _TAIL.replace("@SEES@", f"ops {sees}") + "\n".join(_law_rows()) + "\n"
+    (ROOT / "docs" / "ops.md").write_text(_HEAD + "\n".join(rows) + "\n" + tail)
 
 
 if __name__ == "__main__":

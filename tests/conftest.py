@@ -7,8 +7,10 @@ import shutil
 import tempfile
 
 import jax
+import pytest
 
 import azero_jax
+from azero_jax import ops
 
 azero_jax.set_xla_flags()
 
@@ -31,6 +33,14 @@ def pytest_collection_modifyitems(items) -> None:
     """Puts the longest files first."""
     names = [f"test_{name}" for name in _LONGEST]
     items.sort(key=lambda item: names.index(item.path.stem) if item.path.stem in names else len(names))
+
+
+@pytest.fixture
+def restore_table():
+    """Takes registered ops out of the table again."""
+    before = list(ops._table)
+    yield
+    ops._table[:] = before
 
 
 def pytest_sessionfinish() -> None:

@@ -85,11 +85,11 @@ def test_threads_that_use_one_evaluator_get_the_results_of_their_own_programs(mo
     """With many features each new address replaces the strategy, and programs are renumbered for it."""
 
     def run(strategy, population, schedule, fingerprint):
-        """The register that the last line writes, by the number that it has in the whole memory, as the loss."""
+        """The address that the last line writes, as the program has it, as the loss."""
         time.sleep(0.001)
         layout = strategy._config.layout
         assert (population.code[..., 3] < layout.memory.scalars).all()
-        numbers = np.array(layout.register_numbers)[population.code[:, -1, 3]]
+        numbers = np.array(layout.addresses)[population.code[:, -1, 3]]
         return np.repeat(numbers, RESULT_ROWS * 3).reshape(-1, RESULT_ROWS, 3).astype("float32")
 
     monkeypatch.setattr(SwitchStrategy, "run", run)

@@ -8,7 +8,7 @@ import reference_interpreter
 from generated import multiclass_tasks, random_population
 
 from azero_jax import Evaluator, MemorySize, Program, Tasks, make_tasks
-from azero_jax.equivalence import algebraic_keys
+from azero_jax.equivalence import Known, algebraic_keys
 from azero_jax.initial_programs import HAND_WRITTEN
 from azero_jax.liveness import simplify
 
@@ -70,7 +70,7 @@ def test_dead_lines_do_not_matter_and_equal_keys_mean_equal_behaviour(tasks):
     simplified = [simplify(program, MEMORY, vector_labels=True) for program in population]
     assert sum(sum(program.lengths) for program in simplified) < 0.7 * population.lengths.sum()
     np.testing.assert_array_equal(evaluator.evaluate(simplified).fitness, fitness)
-    keys = algebraic_keys(population, MEMORY, accuracy=True, vector_labels=True)
+    keys = algebraic_keys(population, MEMORY, Known.of(tasks, max_abs_error=0.999, dtype="float64"))
     _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
     assert len(first) < len(population)
     assert (fitness == fitness[first][inverse]).mean() > 0.999

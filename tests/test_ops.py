@@ -24,13 +24,6 @@ def test_table_is_that_of_the_release():
     assert [op.id for op in ops.table()] == list(range(len(ops.table())))
 
 
-@pytest.fixture
-def restore_table():
-    before = list(ops._table)
-    yield
-    ops._table[:] = before
-
-
 def test_a_registered_op_works_everywhere(restore_table):
     op = az.register_op("squared_distance", "vv", "s", lambda a, b: jnp.sum((a - b) ** 2))
     assert op.id == 65
@@ -181,3 +174,28 @@ def test_draws_depend_on_the_seed_and_on_nothing_else():
         *(getattr(tasks, name)[:3] for name in ("train_features", "train_labels", "valid_features", "valid_labels"))
     )
     np.testing.assert_allclose(az.Evaluator(first, seed=1).evaluate(programs).fitness, fitness[:, :3], rtol=1e-5)
+
+
+@pytest.mark.parametrize("features_size", [4, 40])  # with many features programs are renumbered
+@pytest.mark.parametrize("strategy", ["switch", pytest.param("vmap", marks=pytest.mark.slow)])
+def test_draws_follow_from_the_text_whatever_the_memory(features_size, strategy):
+    tasks = regression_tasks(num_tasks=2, features_size=features_size, num_train=2, num_valid=2)
+    plain = (
+        "def Setup():\n  v2 = gaussian(0.0, 1.0, n_features)\n  v3 = uniform(0.0, 1.0, n_features)\n"
+        "def Predict():\n  m1 = uniform(0.0, 0.1, (n_features, n_features))\n  v1 = dot(m1, v2)\n  v1 = v1 + v3\n"
+        "  s1 = dot(v0, v1)\n"
+    )
+    dead = plain.replace("def Predict():\n", "  v4 = uniform(0.0, 1.0, n_features)\n  v4 = v3 + v3\ndef Predict():\n")
+    programs = [az.Program.from_text(text) for text in (plain, dead, plain.replace("v2", "v4"))]
+    names = {
+        instruction.op.name for instruction in programs[1].instructions("Setup") + programs[1].instructions("Predict")
+    }
+    settings = {"seed": 3, "strategy": strategy, "deduplicate": False, "ops": names}
+    one, other = (
+        az.Evaluator(tasks, memory=memory, **settings).evaluate(programs).fitness
+        for memory in (az.MemorySize(5, 5, 2), az.MemorySize(9, 7, 3))
+    )
+    assert one.min() > 0
+    np.testing.assert_array_equal(one[0], one[1])
+    np.testing.assert_array_equal(one, other)
+    assert not np.any(one[0] == one[2])  # another address draws other numbers

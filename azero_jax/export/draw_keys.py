@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from azero_jax import draws, ops
-from azero_jax.packed import RegisterNumbers
-from azero_jax.program import MemorySize, Program
+from azero_jax import draws
+from azero_jax.program import Program
 from azero_jax.text import COMPONENT_FUNCTIONS
 
 
-def draw_keys(program: Program, seed: int, memory: MemorySize) -> dict[tuple[str, int], int]:
+def draw_keys(program: Program, seed: int) -> dict[tuple[str, int], int]:
     """Keys of random instructions by component function and number of line, from 0.
 
     Args:
       program: without dead instructions, which do not count.
       seed: of the evaluator.
-      memory: of the evaluator.
     """
-    first = RegisterNumbers.of(memory).first
     keys: dict[tuple[str, int], int] = {}
     for number, function in enumerate(COMPONENT_FUNCTIONS):
         seen: dict[tuple[int, int], int] = {}
@@ -28,8 +25,7 @@ def draw_keys(program: Program, seed: int, memory: MemorySize) -> dict[tuple[str
             identity = instruction.op.id, instruction.out
             occurrence = seen.get(identity, 0)
             seen[identity] = occurrence + 1
-            register = int(first[ops.KINDS.index(instruction.op.output)]) + instruction.out
             word = np.uint32(draws.seed_word(seed))
-            key = draws.instruction_key(word, number, instruction.op.id, register, occurrence)
+            key = draws.instruction_key(word, number, instruction.op.id, instruction.out, occurrence)
             keys[function, line] = int(key)
     return keys

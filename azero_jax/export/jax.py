@@ -63,7 +63,7 @@ def to_jax(
     if dtype not in ("float32", "float64"):
         raise ValueError(f"dtype={dtype!r}: expected 'float32' or 'float64'")
     subject = Subject.of(program, loss, memory)
-    keys = draw_keys(subject.program, seed, subject.memory)
+    keys = draw_keys(subject.program, seed)
     traced = _Traced(subject, num_classes, max_abs_error, np.dtype(dtype), keys)
     setup = jax.jit(traced.setup, static_argnums=0)
     train, predict = jax.jit(traced.train), jax.jit(traced.predict)

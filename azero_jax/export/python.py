@@ -40,7 +40,8 @@ def to_python(
       program: what to export.
       loss: "rmse", "accuracy" or "multiclass_accuracy", as of `Tasks`.
       name: of the class.
-      seed, memory: as of the evaluator whose random numbers are to be drawn.
+      seed: of the evaluator whose random numbers are to be drawn.
+      memory: the addresses there are.
 
     Raises:
       ValueError: the program holds a registered op, or an argument is out of range.
@@ -56,7 +57,7 @@ class _Writer:
     def __init__(self, subject: Subject, name: str, seed: int):
         self.subject = subject
         self.name = name
-        self.keys = draw_keys(subject.program, seed, subject.memory)
+        self.keys = draw_keys(subject.program, seed)
         self.kept = self._kept()
 
     def _kept(self) -> set[str]:
