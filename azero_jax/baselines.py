@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 import importlib.util
+from typing import Any
 
 import numpy as np
 
 from azero_jax.notices import did_you_mean
 from azero_jax.tasks import Tasks
+
+
+def _sklearn_model() -> Any:
+    """The class of scikit-learn's logistic regression.
+
+    Raises:
+      ValueError: scikit-learn is not installed.
+    """
+    try:
+        from sklearn.linear_model import LogisticRegression
+    except ImportError as error:
+        raise ValueError("logistic_regression: needs scikit-learn, from `pip install scikit-learn`") from error
+    return LogisticRegression
 
 
 def logistic_regression(tasks: Tasks) -> np.ndarray:
@@ -20,17 +34,14 @@ def logistic_regression(tasks: Tasks) -> np.ndarray:
       Share of validation examples classified correctly, float64 [D].
 
     Raises:
-      ValueError: tasks of regression, or scikit-learn is not installed.
+      ValueError: tasks of regression, of which one has a single class, or scikit-learn is
+        not installed.
     """
-    if tasks.loss == "rmse":
-        raise ValueError(f"logistic_regression: expected tasks with classes, got loss {tasks.loss!r}")
-    try:
-        from sklearn.linear_model import LogisticRegression
-    except ImportError as error:
-        raise ValueError("logistic_regression: needs scikit-learn, from `pip install scikit-learn`") from error
+    check("logistic_regression", tasks)
+    model = _sklearn_model()
     return np.array(
         [
-            LogisticRegression(max_iter=1000)
+            model(max_iter=1000)
             .fit(tasks.train_features[task], tasks.train_labels[task])
             .score(tasks.valid_features[task], tasks.valid_labels[task])
             for task in range(tasks.num_tasks)
@@ -51,3 +62,21 @@ def check_baseline(name: str) -> None:
 
 
 BASELINES = {"logistic_regression": logistic_regression}
+
+
+def check(name: str, tasks: Tasks) -> None:
+    """Checks that a baseline can be fitted to tasks, without doing it.
+
+    Args:
+      name: of `BASELINES`.
+      tasks: to score it on.
+
+    Raises:
+      ValueError: it cannot be.
+    """
+    if tasks.loss == "rmse":
+        raise ValueError(f"{name}: expected tasks with classes, got loss {tasks.loss!r}")
+    single = np.flatnonzero((tasks.train_labels == tasks.train_labels[:, :1]).all(axis=1))
+    if len(single):
+        raise ValueError(f"{name}: task {single[0]} has a single class in its training examples: expected two or more")
+    _sklearn_model()

@@ -1,28 +1,35 @@
 """Checkpoints: everything a run needs to go on exactly where it was.
 
-One file per checkpoint: arrays and a JSON text in an .npz archive. It is written
-aside, synced and renamed, so that a name always holds a whole file; the last few
-are kept, and a damaged newest one falls back to the one before.
+One file per checkpoint: arrays and a JSON text in an .npz archive, and behind it a
+checksum of it all, which is compared before anything is read. A file is written aside,
+synced and renamed, so that a name always holds a whole file; the last few are kept, and
+a damaged newest one falls back to the one before.
 """
 
 from __future__ import annotations
 
-import contextlib
+import hashlib
 import io
 import json
-import os
 import pathlib
 import re
 import warnings
 import zipfile
 import zlib
+from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 
+from azero_jax.files import check_regular, directory_at_once, to_json, write_atomically
 from azero_jax.version import versions
 
 _KEPT = 2
 _NAME = re.compile(r"state-(\d{8})\.npz$")
+_STATE = "state.json"
+_MARK = b"\nazero_jax checkpoint, sha256 "
+_DIGEST_SIZE = hashlib.sha256().digest_size
+_Content = TypeVar("_Content")
 
 
 def save(directory: pathlib.Path, state: dict, arrays: dict[str, np.ndarray]) -> pathlib.Path:
@@ -39,17 +46,22 @@ def save(directory: pathlib.Path, state: dict, arrays: dict[str, np.ndarray]) ->
     Raises:
       OSError: no room or no permission; earlier checkpoints are untouched.
     """
-    directory.mkdir(parents=True, exist_ok=True)
     existing = _files(directory)
     number = existing[-1][0] + 1 if existing else 1
     path = directory / f"state-{number:08d}.npz"
     buffer = io.BytesIO()
-    text = np.frombuffer(json.dumps(state).encode(), np.uint8)
-    np.savez_compressed(buffer, **{"state.json": text}, **arrays)  # type: ignore[arg-type]
-    write_atomically(path, buffer.getvalue())
+    text = np.frombuffer(to_json(state).encode(), np.uint8)
+    np.savez_compressed(buffer, **{_STATE: text}, **arrays)  # type: ignore[arg-type]
+    content = buffer.getvalue()
+    with directory_at_once(directory) as present:
+        write_atomically(present / path.name, content + _MARK + hashlib.sha256(content).digest())
     for _, old in _files(directory)[:-_KEPT]:
         old.unlink(missing_ok=True)
     return path
+
+
+def _as_it_is(state: dict, arrays: dict[str, np.ndarray]) -> tuple[dict, dict[str, np.ndarray]]:
+    return state, arrays
 
 
 def load(directory: pathlib.Path) -> tuple[dict, dict[str, np.ndarray]]:
@@ -58,68 +70,126 @@ def load(directory: pathlib.Path) -> tuple[dict, dict[str, np.ndarray]]:
     Raises:
       ValueError: there is none.
     """
-    files = _files(directory) if directory.is_dir() else []
-    for _, path in reversed(files):
+    return load_checked(directory, _as_it_is)
+
+
+def load_checked(directory: pathlib.Path, check: Callable[[dict, dict[str, np.ndarray]], _Content]) -> _Content:
+    """Reads the newest checkpoint that is whole and passes a check; warns about others.
+
+    Args:
+      directory: of the checkpoints.
+      check: makes something of state and arrays, or raises ValueError.
+
+    Raises:
+      ValueError: there is none, or the newest whole one is of another azero_jax.
+    """
+    if directory.is_symlink():
+        raise ValueError(f"{directory} is a symbolic link: expected a directory")
+    failures: list[tuple[pathlib.Path, str]] = []
+    for _, path in reversed(_files(directory)):
         try:
-            with np.load(path, allow_pickle=False) as archive:
-                arrays = {name: archive[name] for name in archive.files}
-            return json.loads(arrays.pop("state.json").tobytes()), arrays
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            state, arrays = _read(path)
+            _check_version(state)
+            content = check(state, arrays)
+        except _OtherVersion as error:
+            raise ValueError(f"cannot resume: {path}: {error}") from None
+        except (OSError, ValueError) as error:
+            failures.append((path, " ".join(str(error).split())))
+            continue
+        for damaged, reason in failures:
             warnings.warn(
-                f"{path}: damaged checkpoint ({error}); going back to the one before", RuntimeWarning, stacklevel=2
+                f"{damaged}: damaged checkpoint ({reason}); going back to the one before", RuntimeWarning, stacklevel=2
             )
+        return content
+    if failures:
+        path, reason = failures[0]
+        others = f", nor is any of {len(failures) - 1} before it" if len(failures) > 1 else ""
+        raise ValueError(f"no checkpoint to resume from: {path} is damaged ({reason}){others}")
     raise ValueError(f"{directory}: no checkpoint to resume from")
 
 
-def check_versions(written_by: dict[str, str]) -> None:
+class _OtherVersion(Exception):
+    """A whole checkpoint of another azero_jax."""
+
+
+def _read(path: pathlib.Path) -> tuple[dict, dict[str, np.ndarray]]:
+    """State and arrays of a file.
+
+    Raises:
+      ValueError: it is damaged.
+      OSError: it cannot be read.
+    """
+    check_regular(path)
+    file = path.read_bytes()
+    end = len(file) - _DIGEST_SIZE
+    content = file[: max(0, end - len(_MARK))]
+    if end < len(_MARK) or file[len(content) : end] != _MARK:
+        raise ValueError("no checksum: cut short, or of azero_jax before 0.4.0")
+    if hashlib.sha256(content).digest() != file[end:]:
+        raise ValueError("its checksum is wrong")
+    # What has the right checksum was written as it is, though perhaps not by this module.
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+        state = json.loads(arrays.pop(_STATE).tobytes())
+    except (
+        *(OSError, EOFError, KeyError, ValueError, TypeError, AttributeError, RecursionError, MemoryError),
+        *(NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error),
+    ) as error:
+        raise ValueError(f"{type(error).__name__}: {error}") from error
+    if not isinstance(state, dict):
+        raise ValueError(f"{_STATE} is no object")
+    return state, arrays
+
+
+def _check_version(state: dict) -> None:
+    written_by = state.get("versions")
+    if not isinstance(written_by, dict) or not all(isinstance(version, str) for version in written_by.values()):
+        raise ValueError("it does not say which versions wrote it")
+    now = versions()["azero_jax"]
+    if written_by.get("azero_jax") != now:
+        raise _OtherVersion(f"the checkpoint is of azero_jax {written_by.get('azero_jax')}, this is {now}")
+
+
+def warn_of_versions(written_by: dict[str, str]) -> None:
     """Warns where the packages that a checkpoint was written with may have rounded otherwise.
 
     Args:
       written_by: what `versions` said then.
-
-    Raises:
-      ValueError: it was another azero_jax.
     """
     for name, version in versions().items():
         before = written_by.get(name)
-        if before == version:
-            continue
-        if name == "azero_jax":
-            raise ValueError(f"cannot resume: the checkpoint is of azero_jax {before}, this is {version}")
-        warnings.warn(
-            f"the checkpoint was written with {name} {before}, this is {version}: the search goes on, "
-            "but perhaps not exactly as it would have",
-            RuntimeWarning,
-            stacklevel=2,
-        )
+        if before != version:
+            warnings.warn(
+                f"the checkpoint was written with {name} {before}, this is {version}: the search goes on, "
+                "but perhaps not exactly as it would have",
+                RuntimeWarning,
+                stacklevel=2,
+            )
 
 
-def clear(directory: pathlib.Path) -> None:
-    """Removes the checkpoints of an earlier run."""
-    if directory.is_dir():
-        for _, path in _files(directory):
-            path.unlink()
+def exist(directory: pathlib.Path) -> bool:
+    """Whether there are checkpoints, whole or not."""
+    return bool(_files(directory))
 
 
-def write_atomically(path: pathlib.Path, content: bytes) -> None:
-    """Writes a file so that its name never holds a part of it.
+def clear(directory: pathlib.Path, but_whole: bool = False) -> None:
+    """Removes the checkpoints of an earlier run, or only the damaged ones."""
+    for _, path in _files(directory):
+        if not but_whole or not _is_whole(path):
+            path.unlink(missing_ok=True)
 
-    Raises:
-      OSError: it cannot be written; the error names it.
-    """
-    aside = path.with_name(path.name + ".tmp")
+
+def _is_whole(path: pathlib.Path) -> bool:
     try:
-        with open(aside, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(aside, path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            aside.unlink()
-        raise OSError(error.errno, error.strerror, str(path)) from error
+        _read(path)
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _files(directory: pathlib.Path) -> list[tuple[int, pathlib.Path]]:
+    if not directory.is_dir():
+        return []
     found = [(match, path) for path in directory.iterdir() if (match := _NAME.match(path.name))]
     return sorted((int(match.group(1)), path) for match, path in found)

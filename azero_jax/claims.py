@@ -63,7 +63,9 @@ def read_program(name: str, vector_labels: bool = False) -> Program:
         raise ValueError(f"{name}: {error}") from error
 
 
-def evaluator_of(program: Program, tasks: Tasks, *, seed: int = 0, dtype: str = "float32") -> Evaluator:
+def evaluator_of(
+    program: Program, tasks: Tasks, *, seed: int = 0, dtype: str = "float32", max_abs_error: float = 100.0
+) -> Evaluator:
     """An evaluator with room for a program; where F is small for a few more addresses, so that programs share machines.
 
     Raises:
@@ -73,7 +75,7 @@ def evaluator_of(program: Program, tasks: Tasks, *, seed: int = 0, dtype: str = 
     memory = smallest_memory(population, tasks.vector_labels)
     if tasks.features_size <= ROOM_FOR_ALL_FEATURES:
         memory = MemorySize(*(-(-count // _ADDRESSES_STEP) * _ADDRESSES_STEP for count in memory))
-    evaluator = Evaluator(tasks, memory=memory, seed=seed, dtype=dtype)
+    evaluator = Evaluator(tasks, memory=memory, seed=seed, dtype=dtype, max_abs_error=max_abs_error)
     evaluator.make_room(population)
     return evaluator
 
@@ -86,16 +88,21 @@ def tuned_program(program: Program, tasks: Tasks, trials: int, **how: Any) -> Co
 
 def tuned_model(name: str, tasks: Tasks, trials: int, **how: Any) -> Contender:
     """A model with the best of so many random hyper-parameters; `how` as of `gradient_descent.evaluate`."""
-    learning_rate, stdev = gradient_descent.tune(name, tasks, trials, **how)
+    learning_rate, stdev = gradient_descent.tune(name, tasks, trials, **_of_models(how))
     return Contender(f"{name} by optax", None, name, learning_rate, stdev)
 
 
+def _of_models(how: dict[str, Any]) -> dict[str, Any]:
+    """What of `how` is not of programs only."""
+    return {name: value for name, value in how.items() if name != "max_abs_error"}
+
+
 def fitness(contender: Contender, tasks: Tasks, **how: Any) -> np.ndarray:
-    """Fitness on each task, float64 [D]; `how` has seed and dtype."""
+    """Fitness on each task, float64 [D]; `how` as of `evaluator_of`."""
     if contender.program is not None:
         return evaluator_of(contender.program, tasks, **how).evaluate([contender.program]).fitness[0]
     hyperparameters = gradient_descent.Hyperparameters(np.array([contender.learning_rate]), np.array([contender.stdev]))
-    return gradient_descent.evaluate(contender.model, tasks, hyperparameters, **how)[0]
+    return gradient_descent.evaluate(contender.model, tasks, hyperparameters, **_of_models(how))[0]
 
 
 def interval(values: Sequence[float] | np.ndarray) -> tuple[float, float]:

@@ -2,33 +2,37 @@
 
 As `run_search_experiment.cc`: experiments repeat until one of their candidates is
 good enough on T_select or their number is used up; the winner is then scored on
-tasks that nothing was chosen on.
+tasks that nothing was chosen on. All is made and checked before a file is touched,
+and what a run has found is on disk however it ends.
 """
 
 from __future__ import annotations
 
-import copy
+import contextlib
 import dataclasses
 import math
-import pathlib
+import os
+import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from azero_jax import checkpoint, reporting, selection
+from azero_jax import budgets, checkpoint, files, interrupts, reporting, run_state, selection, stages
 from azero_jax.baselines import BASELINES
 from azero_jax.evaluator import Evaluator
-from azero_jax.islands import Finalists, IslandStatus, Snapshot
+from azero_jax.interrupts import Interrupts
+from azero_jax.islands import Finalists, IslandStatus
 from azero_jax.liveness import simplify
 from azero_jax.program import Program
-from azero_jax.search import make_evaluator
-from azero_jax.settings import Settings, differences, island_seeds
-from azero_jax.task_specs import make_tasks
+from azero_jax.run_directory import RunDirectory, as_path
+from azero_jax.run_state import Candidate, Options, Progress, RunState
+from azero_jax.settings import Settings, changes
+from azero_jax.task_specs import make_tasks, same_tasks
 from azero_jax.tasks import Tasks
 from azero_jax.version import versions
-from azero_jax.workers import Islands, WorkerDied
+from azero_jax.workers import Islands, WorkerDied, check_workers
 
 # Programs of each island between two looks at the budgets, where several islands do not
 # exchange programs, which would decide it.
@@ -37,200 +41,352 @@ _MOST_DEATHS = 3
 
 
 class Interrupted(Exception):
-    """A run was asked to stop; what it has found is on disk."""
+    """A run was asked to stop, or nobody reads its output; what it has found is on disk."""
 
 
-@dataclasses.dataclass
-class Candidate:
-    """A program, with its fitness on T_search and T_select (NaN before it was selected)."""
-
-    program: str
-    search_fitness: float
-    select_fitness: float = float("nan")
-
-
-@dataclasses.dataclass
-class _Progress:
-    """What changes while a run goes on, apart from the islands themselves."""
-
-    experiment: int = 1
-    individuals_before: int = 0  # of finished experiments
-    seconds_before: float = 0.0  # of the process that was resumed
-    target: int = 0  # programs of each island when they next meet
-    last_report: int = 0  # individuals of this experiment at the last progress line
-    winner: Candidate | None = None
-    candidate: Candidate | None = None  # the last that was scored on T_select
-    best_fitness: float = 0.0  # ever seen in this experiment
-    improved_at: int = 0  # individuals when it was first seen
-    tried: list[str] = dataclasses.field(default_factory=list)  # programs last tried on T_select
-    told: str = ""  # the best program of the last report that had one
-
-
-@dataclasses.dataclass
-class _Saved:
-    """Where a run goes on after a worker died."""
-
-    progress: _Progress
-    snapshots: list[Snapshot] | None
-    metrics_bytes: int
+class _Stop(Exception):
+    """The run is to stop here."""
 
 
 def run(
-    settings: Settings,
+    settings: Settings | None = None,
     *,
-    output_dir: pathlib.Path | None = None,
+    output_dir: str | os.PathLike | None = None,
     resume: bool = False,
-    num_workers: int = 0,
-    progress_every: int = 10_000,
-    checkpoint_seconds: float = 60.0,
+    overwrite: bool = False,
+    num_workers: int | None = None,
+    progress_every: int | None = None,
+    checkpoint_seconds: float | None = None,
     stop_requested: Callable[[], bool] = lambda: False,
     on_report: Callable[[dict], None] = lambda record: None,
     reporter: reporting.Reporter | None = None,
+    signals: Interrupts | None = None,
 ) -> dict:
     """Runs experiments to the end.
 
     Args:
-      settings: what to do.
+      settings: what to do; a run that is resumed has its own, which they may extend.
       output_dir: for metrics, the best program, the result and checkpoints; None
         writes nothing.
       resume: go on from the checkpoint in `output_dir`.
-      num_workers: processes that the islands are spread over; 0 for this one. Results
-        do not depend on it.
-      progress_every: individuals between reports.
-      checkpoint_seconds: time between checkpoints.
+      overwrite: remove the run that is in `output_dir`, which is refused otherwise.
+      num_workers: processes that the islands are spread over; 0, the default, for this
+        one. Results do not depend on it.
+      progress_every: individuals between reports, by default 10,000.
+      checkpoint_seconds: time between checkpoints, by default 60. These three default to
+        what they were where a run is resumed.
       stop_requested: asked after every step.
       on_report: called with every record of metrics.jsonl.
       reporter: where progress goes; by default the terminal and `output_dir`.
+      signals: that the caller hears; by default Ctrl-C is heard, in the main thread.
 
     Returns:
       What result.json holds.
 
     Raises:
-      ValueError: settings that contradict each other, or a checkpoint of other settings.
-      OSError: a file cannot be written; the best program so far has been printed.
+      ValueError: settings that contradict each other or their tasks, a directory that
+        holds a run or is in use, or a checkpoint of other settings. Nothing was touched.
+      OSError: a file cannot be read or written; the best program so far has been printed.
       WorkerDied: workers die again and again.
-      Interrupted: `stop_requested` said so; files are up to date.
+      Interrupted: `stop_requested` or `signals` said so, or nobody reads the output; files
+        are up to date.
+      KeyboardInterrupt: Ctrl-C; files are up to date.
     """
-    runner = _Runner(settings, output_dir, num_workers, progress_every, checkpoint_seconds, stop_requested, on_report)
-    runner.reporter = reporter or reporting.Reporter(output_dir)
-    return runner.run(resume)
+    path = as_path(output_dir)
+    _check_arguments(settings, path, resume, overwrite)
+    reporter = reporter or reporting.Reporter(path)
+    given = {"num_workers": num_workers, "progress_every": progress_every, "checkpoint_seconds": checkpoint_seconds}
+    options = Options().changed(**given)
+    with contextlib.ExitStack() as stack:
+        if signals is None:
+            signals = stack.enter_context(interrupts.of_python(say))
+        directory = stack.enter_context(RunDirectory(path, resume=resume, overwrite=overwrite)) if path else None
+        if resume:
+            assert directory is not None
+            state = _resumed(directory, settings, given | {"tensorboard": reporter.tensorboard}, reporter)
+            done = _finished(directory, state)
+            if done is not None:
+                reporter.line(_words_on_finished(done, directory))
+                return done
+        else:
+            assert settings is not None
+            options = options.changed(tensorboard=reporter.tensorboard)
+            state = RunState(run_state.id_of(settings), settings, options, Progress())
+        reporter.tensorboard = state.options.tensorboard
+        runner = _Runner(state, directory, reporter, signals, stop_requested, on_report)
+        return runner.run(resume)
+
+
+def _check_arguments(settings: Settings | None, path: object, resume: bool, overwrite: bool) -> None:
+    if settings is not None and not isinstance(settings, Settings):
+        raise TypeError(f"settings: {type(settings).__name__}: expected Settings")
+    if settings is None and not resume:
+        raise ValueError("settings are missing: only a run that is resumed has its own")
+    for name, value in (("resume", resume), ("overwrite", overwrite)):
+        if value and path is None:
+            raise ValueError(f"{name} needs an output directory")
+    if resume and overwrite:
+        raise ValueError("resume and overwrite: expected one of them")
+
+
+def say(text: str) -> None:
+    """Tells people on the terminal, whatever becomes of the output."""
+    with contextlib.suppress(OSError, ValueError):
+        print(text, file=sys.stderr, flush=True)
+
+
+# Going on with a run.
+
+
+def load(output_dir: str | os.PathLike) -> RunState:
+    """The run in a directory, from its newest checkpoint that can be used.
+
+    Raises:
+      ValueError: there is none, or it is of another azero_jax.
+    """
+    path = as_path(output_dir)
+    assert path is not None
+    return checkpoint.load_checked(path / "checkpoint", run_state.from_checkpoint)
+
+
+def _resumed(
+    directory: RunDirectory, settings: Settings | None, given: dict[str, Any], reporter: reporting.Reporter
+) -> RunState:
+    """The run in a directory, with what it is to do otherwise from now on."""
+    state = checkpoint.load_checked(directory.checkpoints, run_state.from_checkpoint)
+    before = state.settings
+    changed = changes(before, settings if settings is not None else before)
+    if changed.refused:
+        lines = changed.refused[:10] + ([f"and {len(changed.refused) - 10} more"] if len(changed.refused) > 10 else [])
+        separator = " " if len(lines) == 1 else "\n  "
+        raise ValueError(f"cannot resume with other settings:{separator}{separator.join(lines)}")
+    options = state.options.changed(**given)
+    new = [*changed.allowed, *_changed_options(state.options, options)]
+    for line in new:
+        reporter.line(f"resumed with another setting: {line}")
+    return dataclasses.replace(state, settings=settings or before, options=options, changed=[*state.changed, *new])
+
+
+def _changed_options(old: Options, new: Options) -> list[str]:
+    before, now = dataclasses.asdict(old), dataclasses.asdict(new)
+    return [f"{name} was {before[name]}, now {now[name]}" for name in before if before[name] != now[name]]
+
+
+def _finished(directory: RunDirectory, state: RunState) -> dict | None:
+    """The result of a run that has ended and is asked for nothing more."""
+    result = directory.read_result()
+    if result is None or result.get("status") != "finished" or result.get("run_id") != state.run_id:
+        return None
+    try:
+        changed = changes(run_state.read_settings(result.get("settings")), state.settings)
+    except ValueError:
+        return None
+    return None if changed.refused or changed.allowed else result
+
+
+def _words_on_finished(result: dict, directory: RunDirectory) -> str:
+    fitness = {name: result.get(f"{name}_fitness") for name in stages.STAGES}
+    shown = ", ".join(f"{name} fitness {value:.6f}" for name, value in fitness.items() if isinstance(value, float))
+    return (
+        f"the run in {directory.path} is finished ({shown}): nothing to do; "
+        "larger budgets, as in --max_individuals, let it go on\n" + str(result.get("program", ""))
+    )
 
 
 class _Runner:
     """One run, from its settings to its result."""
 
-    reporter: reporting.Reporter
     islands: Islands
     status: list[IslandStatus]
-    saved: _Saved
+    saved: RunState
 
     def __init__(
-        self, settings, output_dir, num_workers, progress_every, checkpoint_seconds, stop_requested, on_report
+        self,
+        state: RunState,
+        directory: RunDirectory | None,
+        reporter: reporting.Reporter,
+        signals: Interrupts,
+        stop_requested: Callable[[], bool],
+        on_report: Callable[[dict], None],
     ):
-        self.settings = settings
-        self.output_dir = output_dir
-        self.num_workers = num_workers
-        self.progress_every = progress_every
-        self.checkpoint_seconds = checkpoint_seconds
+        self.state = state
+        self.settings = state.settings
+        self.progress = state.progress
+        self.directory = directory
+        self.reporter = reporter
+        self.signals = signals
         self.stop_requested = stop_requested
         self.on_report = on_report
-        if output_dir is not None:
-            output_dir.mkdir(parents=True, exist_ok=True)
-        self.progress = _Progress()
-        self.started = self.last_checkpoint = time.monotonic()
-        self.individuals_at_start = 0
+        self.clock = budgets.Clock(state.progress.seconds_before)
+        self.last_checkpoint = time.monotonic()
+        self.saved_position = 0
         self.deaths = 0
-        self.best_so_far: Candidate | None = None
+        self.best_so_far = state.best()
+        self.status = []
 
     # The run, top to bottom.
 
     def run(self, resume: bool) -> dict:
-        settings = self.settings
-        snapshots = None
-        if resume:
-            snapshots = self._restore()
-        elif self.output_dir is not None:
-            checkpoint.clear(self.output_dir / "checkpoint")
-            self.reporter.rewind(0, 0)
-        progress = self.progress
+        """Checks everything, takes the directory over and runs experiments."""
+        with self.signals.at_once("the tasks are made"):
+            self.reporter.check()
+            check_workers(self.settings, self.state.options.num_workers)
+            self.stages = stages.make(self.settings)
+        for note in self.stages.notes:
+            self.reporter.line(note)
         try:
-            while True:
-                self._run_experiment(snapshots)
-                progress, snapshots = self.progress, None
-                winner, candidate = progress.winner, progress.candidate
-                assert candidate is not None
-                self.reporter.line(
-                    f"experiment {progress.experiment}: candidate search fitness {candidate.search_fitness:.6f}, "
-                    f"select fitness {candidate.select_fitness:.6f}"
-                )
-                if self._suffices(winner) or progress.experiment == settings.max_experiments or self._out_of_time():
-                    break
-                self.progress = _Progress(
-                    progress.experiment + 1,
-                    progress.individuals_before,
-                    progress.seconds_before,
-                    winner=winner,
-                    candidate=candidate,
-                )
-            return self._finish()
-        except OSError:
-            self._print_best("stopped")
-            raise
+            self._take_over(resume)
+            with self._ends_well():
+                while not self._run_experiment():
+                    pass
+                return self._finish()
         finally:
             self.reporter.close()
 
-    def _run_experiment(self, snapshots: list[Snapshot] | None) -> None:
-        """Runs one experiment, again from where it was last saved if a worker dies."""
-        self.saved = _Saved(copy.deepcopy(self.progress), snapshots, self.reporter.position())
-        self.select_tasks = self._make_select_tasks()
+    def _take_over(self, resume: bool) -> None:
+        """Makes the directory this run's, with a checkpoint that it could go on from."""
+        if self.directory is None:
+            self.saved = self.state.copy()
+            return
+        self.directory.take_over(self._result("running"), resume)
+        if resume:
+            self._keep_metrics(self.directory)
+        self.reporter.open(self.state.individuals if resume else None)
+        if resume:
+            self._score_winner_again()
+        self._save(self.state)
+
+    def _keep_metrics(self, directory: RunDirectory) -> None:
+        """Cuts metrics.jsonl to what was told before the checkpoint, and says if something is missing."""
+        path, progress = directory.path / reporting.METRICS, self.progress
+
+        def is_before(record: dict) -> bool:
+            if record.get("run_id") != self.state.run_id:
+                raise ValueError(
+                    f"{path} is of run {record.get('run_id')}, the checkpoint of {self.state.run_id}: move it away"
+                )
+            place = record.get("experiment"), record.get("individuals")
+            known = all(isinstance(value, int) for value in place)
+            return known and place <= (progress.experiment, progress.last_report)
+
+        kept = files.keep_lines(path, is_before)
+        if kept.damaged:
+            self.reporter.line(f"{path}: {kept.damaged} damaged lines are dropped")
+        if kept.records < progress.num_reports:
+            missing = progress.num_reports - kept.records
+            self.reporter.line(f"{path}: {missing} of {progress.num_reports} reports are missing: it has a gap")
+
+    def _score_winner_again(self) -> None:
+        """Scores candidates anew if T_select has changed since they were."""
+        progress = self.progress
+        if not any(line.startswith("select_tasks") for line in self.state.changed):
+            return
+        tasks = self._select_tasks()
+        for candidate in filter(None, (progress.winner, progress.candidate)):
+            program = Program.from_text(candidate.program)
+            candidate.select_fitness = (
+                candidate.search_fitness
+                if tasks is None
+                else float(self._evaluator("select", tasks).evaluate([program]).fitness.mean())
+            )
+        progress.tried = []
+
+    @contextlib.contextmanager
+    def _ends_well(self) -> Iterator[None]:
+        """Writes what was found, however the run ends."""
+        try:
+            yield
+        except (_Stop, KeyboardInterrupt) as error:
+            self._write_end("interrupted")
+            self._print_best("interrupted")
+            if self.reporter.closed is not None:
+                raise Interrupted(f"nobody reads the output any more: {self.reporter.closed}") from error
+            raise (KeyboardInterrupt if isinstance(error, KeyboardInterrupt) else Interrupted) from None
+        except BaseException as error:
+            with contextlib.suppress(OSError):  # the error that is raised may be that nothing can be written
+                self._write_end("failed", f"{type(error).__name__}: {error}")
+            self._print_best("stopped")
+            raise
+
+    def _run_experiment(self) -> bool:
+        """Runs one experiment, again from where it was last saved if a worker dies; whether it was the last."""
+        progress = self.progress
+        self.select_tasks = self._select_tasks()
+        self.saved, self.saved_position = self.state.copy(), self.reporter.position()
         while True:
             try:
-                self.islands = Islands(self.settings, self.progress.experiment, self.num_workers, self.saved.snapshots)
-                try:
-                    self.status = self.islands.status()
-                    self._search()
-                    return
-                finally:
-                    self.islands.close()
+                self._search()
+                break
             except WorkerDied as error:
                 self._go_back(error)
+        progress = self.progress
+        winner, candidate = progress.winner, progress.candidate
+        assert candidate is not None
+        self.reporter.line(
+            f"experiment {progress.experiment}: candidate search fitness {candidate.search_fitness:.6f}, "
+            f"select fitness {candidate.select_fitness:.6f}"
+        )
+        if self._suffices(winner) or progress.experiment == self.settings.max_experiments or self._out_of_time():
+            return True
+        self.state.progress = self.progress = Progress(
+            progress.experiment + 1,
+            progress.individuals_before,
+            progress.seconds_before,
+            num_reports=progress.num_reports,
+            winner=winner,
+            candidate=candidate,
+        )
+        return False
 
     def _search(self) -> None:
-        """Searches until a budget is used up or a candidate suffices, then selects."""
-        progress = self.progress
-        sufficient = self._suffices(progress.winner)
-        while not (sufficient or self._is_over()):
-            if self.stop_requested():
-                self._interrupt()
-            sufficient = self._advance()
-            if time.monotonic() - self.last_checkpoint > self.checkpoint_seconds:
-                self._checkpoint()
-        self._checkpoint()
-        if not sufficient:
-            self._select(self.islands.finalists(), self.settings.funnel_rounds)
-        if progress.last_report < self._individuals():
-            self._report()
-        progress.individuals_before += self._individuals()
+        """Makes the islands, searches until a budget is used up or a candidate suffices, then selects."""
+        with self.signals.at_once("the compilation"):
+            self.islands = Islands(
+                self.settings, self.progress.experiment, self.state.options.num_workers, self.saved.snapshots
+            )
+        try:
+            self.status = self.islands.status()
+            sufficient = self._suffices(self.progress.winner)
+            self.signals.doing = "the compilation"  # the first step may compile what is left
+            while not (sufficient or self._is_over()):
+                if self._must_stop():
+                    self._checkpoint()
+                    raise _Stop
+                sufficient = self._advance()
+                self.signals.doing = "this step"
+                if time.monotonic() - self.last_checkpoint > self.state.options.checkpoint_seconds:
+                    self._checkpoint()
+            self._checkpoint()
+            self.clock.search_ends(self._individuals_of_run())
+            if not sufficient:
+                self._select(self.islands.finalists(), self.settings.funnel_rounds)
+            if self.progress.last_report < self._individuals():
+                self._report()
+            self.progress.individuals_before += self._individuals()
+            self.state.snapshots, self.status = None, []
+        finally:
+            self.islands.close()
 
     def _finish(self) -> dict:
         """Scores the winner on T_final and writes the results."""
         settings, winner = self.settings, self.progress.winner
         assert winner is not None
+        self.best_so_far = winner
         program = Program.from_text(winner.program)
         final_fitness, baseline_fitness = None, None
-        if settings.final_tasks:
-            tasks = make_tasks(settings.final_tasks)
-            final_fitness = float(self._evaluator(tasks).evaluate([program]).fitness.mean())
+        tasks = self.stages.final
+        if tasks is not None:
+            final_fitness = float(self._evaluator("final", tasks).evaluate([program]).fitness.mean())
             if settings.final_baseline:
                 baseline_fitness = float(BASELINES[settings.final_baseline](tasks).mean())
-        result = self._result(winner, final_fitness, "finished") | {"final_baseline_fitness": baseline_fitness}
-        if self.output_dir is not None:
-            reporting.write_best_program(self.output_dir, self._text(program))
-            reporting.write_result(self.output_dir, result)
+        result = self._result("finished", final_fitness, baseline_fitness)
+        if self.directory is not None:
+            self.directory.write_best_program(self._text(winner.program))
+            self.directory.write_result(result)
         self.reporter.line(f"final fitness {final_fitness:.6f}" if final_fitness is not None else "no final tasks")
         if baseline_fitness is not None:
             self.reporter.line(f"{settings.final_baseline} on the same tasks {baseline_fitness:.6f}")
-        self.reporter.line(self._text(program))
+        self.reporter.line(self._text(winner.program))
         return result
 
     # Steps of it.
@@ -244,6 +400,8 @@ class _Runner:
         if min(status.individuals for status in self.status) >= progress.target:
             progress.target = self._next_target()
         self.status = self.islands.advance(progress.target, self._must_pause)
+        if not self.clock.is_searching:
+            self.clock.search_begins(self._individuals_of_run())
         if min(status.individuals for status in self.status) < progress.target:
             return False
         every = self.settings.migration.every
@@ -261,9 +419,12 @@ class _Runner:
         limit = -(-self.settings.max_individuals // len(self.status))
         return min(target, limit) if limit > least else target
 
+    def _must_stop(self) -> bool:
+        return self.signals.requested() or self.stop_requested() or self.reporter.closed is not None
+
     def _must_pause(self) -> bool:
-        due = time.monotonic() - self.last_checkpoint > self.checkpoint_seconds
-        return due or self.stop_requested() or self._out_of_time()
+        due = time.monotonic() - self.last_checkpoint > self.state.options.checkpoint_seconds
+        return due or self._must_stop() or self._out_of_time()
 
     def _tell(self) -> bool:
         """Reports, and says whether a best program suffices on T_select."""
@@ -273,7 +434,7 @@ class _Runner:
         best_ever = max(status.best_ever for status in self.status)
         if best_ever > progress.best_fitness:
             progress.best_fitness, progress.improved_at = best_ever, individuals
-        reports = individuals - progress.last_report >= self.progress_every
+        reports = individuals - progress.last_report >= self.state.options.progress_every
         if reports:
             self._report()
         self.reporter.live(progress.experiment, individuals, self._rate(), best_fitness, self._share_of_budgets())
@@ -290,13 +451,16 @@ class _Runner:
         """The best of finalists on T_select, kept if it is better than the winner."""
         texts = [text for some in finalists for text in some.programs]
         fitness = [value for some in finalists for value in some.fitness]
+        islands = [island for island, some in enumerate(finalists) for _ in some.programs]
         if self.select_tasks is None:
             best = int(np.argmax(fitness))
             select_fitness = fitness[best]
         else:
             programs = [Program.from_text(text) for text in texts]
-            best, select_fitness = selection.select(programs, self.select_tasks, funnel_rounds, self._evaluator)
-        candidate = Candidate(texts[best], fitness[best], select_fitness)
+            best, select_fitness = selection.select(
+                programs, self.select_tasks, funnel_rounds, lambda tasks: self._evaluator("select", tasks)
+            )
+        candidate = Candidate(texts[best], fitness[best], select_fitness, self.progress.experiment, islands[best])
         self.progress.candidate = candidate
         winner = self.progress.winner
         if winner is None or candidate.select_fitness > winner.select_fitness:
@@ -309,13 +473,16 @@ class _Runner:
     def _report(self) -> None:
         progress, islands = self.progress, self.islands.report()
         progress.last_report = self._individuals()
+        progress.num_reports += 1
         fitness = np.concatenate([island.fitness for island in islands])
-        best = max((island.best for island in islands), key=lambda some: some.fitness[0])
+        number = max(range(len(islands)), key=lambda island: islands[island].best.fitness[0])
+        best = islands[number].best
         record: dict[str, Any] = {
+            "run_id": self.state.run_id,
             "experiment": progress.experiment,
             "individuals": progress.last_report,
             "train_steps": self._train_steps(),
-            "elapsed_seconds": self._elapsed(),
+            "elapsed_seconds": self.clock.elapsed(),
             "individuals_per_second": self._rate(),
             "best_fitness": float(fitness.max()),
             "mean_fitness": float(fitness.mean()),
@@ -340,145 +507,113 @@ class _Runner:
             ]
         if best.programs[0] != progress.told:
             progress.told = best.programs[0]
-            record["best_program"] = self._text(Program.from_text(progress.told))
-        self.best_so_far = progress.winner or Candidate(best.programs[0], best.fitness[0])
+            record["best_program"] = self._text(progress.told)
+        self.best_so_far = progress.winner or self._candidate(best, number)
         self.reporter.progress(record, progress.individuals_before + progress.last_report)
         self.on_report(record)
 
-    def _interrupt(self) -> None:
-        self._checkpoint()
-        best = self.best_so_far
-        if self.output_dir is not None and best is not None:
-            result = self._result(best, None, "interrupted", self._individuals())
-            reporting.write_result(self.output_dir, result)
-        self._print_best("interrupted")
-        raise Interrupted
+    def _candidate(self, best: Finalists, island: int) -> Candidate:
+        return Candidate(best.programs[0], best.fitness[0], experiment=self.progress.experiment, island=island)
 
     def _print_best(self, why: str) -> None:
         best = self.best_so_far
         if best is not None:
             self.reporter.line(f"{why}; best program so far, with search fitness {best.search_fitness:.6f}:")
-            self.reporter.line(self._text(Program.from_text(best.program)))
+            self.reporter.line(self._text(best.program))
 
-    def _evaluator(self, tasks: Tasks) -> Evaluator:
-        return make_evaluator(tasks, self.settings.islands[0].search, self.settings.random_seed)
+    def _evaluator(self, stage: str, tasks: Tasks) -> Evaluator:
+        return stages.evaluator(self.settings, stage, tasks)
 
-    def _text(self, program: Program) -> str:
+    def _text(self, program: str) -> str:
         """A program's text without its dead instructions."""
-        return simplify(program, vector_labels=self.settings.vector_labels).to_text()
+        return simplify(Program.from_text(program), vector_labels=self.settings.vector_labels).to_text()
 
-    def _make_select_tasks(self) -> Tasks | None:
-        settings = self.settings
-        if not settings.select_tasks:
-            return None
-        drawn = None
-        if settings.randomize_task_seeds:
-            drawn, _ = island_seeds(settings, self.progress.experiment, 0)
-            make_tasks(settings.islands[0].search_tasks, random_seeds=drawn)  # T_search draws first
-        return make_tasks(settings.select_tasks, random_seeds=drawn)
+    def _select_tasks(self) -> Tasks | None:
+        """T_select of this experiment."""
+        spec = stages.specs(self.settings, self.progress.experiment, 0)["select"]
+        return self.stages.select if same_tasks(spec, self.settings.select_tasks) else make_tasks(spec)
 
     # Budgets.
 
     def _individuals(self) -> int:
         return sum(status.individuals for status in self.status)
 
+    def _individuals_of_run(self) -> int:
+        return self.progress.individuals_before + self._individuals()
+
     def _train_steps(self) -> int:
         return sum(status.train_steps for status in self.status)
 
-    def _elapsed(self) -> float:
-        return self.progress.seconds_before + time.monotonic() - self.started
-
     def _rate(self) -> float:
-        made = self.progress.individuals_before + self._individuals() - self.individuals_at_start
-        return made / max(time.monotonic() - self.started, 1e-9)
+        return self.clock.rate(self._individuals_of_run())
 
     def _out_of_time(self) -> bool:
-        return bool(self.settings.max_seconds) and self._elapsed() >= self.settings.max_seconds
+        return budgets.out_of_time(self.settings, self.clock.elapsed())
 
     def _is_over(self) -> bool:
         """Whether a budget is used up; but for time, only where islands meet, so that pauses change nothing."""
-        meet = min(status.individuals for status in self.status) >= self.progress.target
-        return self._out_of_time() or (meet and self._share_used() >= 1)
+        if self._out_of_time():
+            return True
+        if min(status.individuals for status in self.status) < self.progress.target:
+            return False
+        return self._share_of_budgets() >= 1 or budgets.is_stagnant(
+            self.settings, self._individuals(), self.progress.improved_at
+        )
 
     def _share_of_budgets(self) -> float:
-        """Share of the budget that is closest to its end, as far as one can tell how fast it is used."""
-        settings = self.settings
-        used = (
-            (self._individuals(), settings.max_individuals),
-            (self._train_steps(), settings.max_train_steps),
-            (self._elapsed(), settings.max_seconds),
-        )
-        return max((amount / limit for amount, limit in used if limit), default=0.0)
-
-    def _share_used(self) -> float:
-        stagnant, limit = self._individuals() - self.progress.improved_at, self.settings.max_stagnant_individuals
-        return max(self._share_of_budgets(), stagnant / limit if limit else 0.0)
+        return budgets.share_used(self.settings, self._individuals(), self._train_steps(), self.clock.elapsed())
 
     # Files, and what a run goes on from.
 
-    def _result(self, best: Candidate, final_fitness: float | None, status: str, individuals: int = 0) -> dict:
-        """What result.json holds; `individuals` are those of an experiment that is not finished."""
-        progress, select = self.progress, best.select_fitness
+    def _result(self, status: str, final_fitness: float | None = None, baseline_fitness: float | None = None) -> dict:
+        """What result.json holds."""
+        best = self.best_so_far
+        select = best.select_fitness if best is not None else math.nan
+        individuals = self._individuals_of_run() if self.status else self.state.individuals
+        described = stages.describe(self.settings, *((best.experiment, best.island) if best else (1, 0)))
         return {
+            "run_id": self.state.run_id,
             "status": status,
-            "search_fitness": best.search_fitness,
+            "search_fitness": best.search_fitness if best is not None else None,
             "select_fitness": None if math.isnan(select) else select,
             "final_fitness": final_fitness,
-            "program": self._text(Program.from_text(best.program)),
-            "individuals": progress.individuals_before + individuals,
-            "experiments": progress.experiment,
-            "elapsed_seconds": self._elapsed(),
+            "final_baseline_fitness": baseline_fitness,
+            "program": self._text(best.program) if best is not None else None,
+            "individuals": individuals,
+            "experiments": self.progress.experiment,
+            "elapsed_seconds": self.clock.elapsed(),
             "random_seed": self.settings.random_seed,
+            "stages": {name: dataclasses.asdict(how) for name, how in described.items()},
+            "changed_on_resume": list(self.state.changed),
             "versions": versions(),
             "settings": dataclasses.asdict(self.settings),
         }
+
+    def _write_end(self, status: str, error: str | None = None) -> None:
+        if self.directory is not None:
+            self.directory.write_result(self._result(status) | ({"error": error} if error else {}))
 
     def _checkpoint(self) -> None:
         """Saves where the run is: for workers that die in memory, and on disk."""
         self.last_checkpoint = time.monotonic()
-        best = max(self.islands.best(), key=lambda some: some.fitness[0])
-        self.best_so_far = self.progress.winner or Candidate(best.programs[0], best.fitness[0])
-        if self.output_dir is None and not self.num_workers:
+        every_best = self.islands.best()
+        number = max(range(len(every_best)), key=lambda island: every_best[island].fitness[0])
+        self.best_so_far = self.progress.winner or self._candidate(every_best[number], number)
+        if self.directory is None and not self.state.options.num_workers:
             return
-        snapshots = self.islands.snapshot()
-        self.saved = _Saved(copy.deepcopy(self.progress), snapshots, self.reporter.position())
+        self.state.snapshots = self.islands.snapshot()
+        self.saved, self.saved_position = self.state.copy(), self.reporter.position()
         self.deaths = 0
-        if self.output_dir is None:
-            return
-        text = self._text(Program.from_text(self.best_so_far.program))
-        reporting.write_best_program(self.output_dir, text)
-        record = {
-            "settings": dataclasses.asdict(self.settings),
-            "versions": versions(),
-            "progress": dataclasses.asdict(self.progress) | {"seconds_before": self._elapsed()},
-            "metrics_bytes": self.saved.metrics_bytes,
-            "islands": [values for values, _ in snapshots],
-        }
-        arrays = {
-            f"{island}.{name}": array for island, (_, some) in enumerate(snapshots) for name, array in some.items()
-        }
-        checkpoint.save(self.output_dir / "checkpoint", record, arrays)
+        if self.directory is not None:
+            self.directory.write_result(self._result("running"))
+            self._save(self.saved)
 
-    def _restore(self) -> list[Snapshot]:
-        if self.output_dir is None:
-            raise ValueError("resume needs an output directory")
-        record, arrays = checkpoint.load(self.output_dir / "checkpoint")
-        checkpoint.check_versions(record["versions"])
-        changed = differences(record["settings"], dataclasses.asdict(self.settings))
-        if changed:
-            raise ValueError("cannot resume with other settings: " + "; ".join(changed))
-        values = record["progress"]
-        for name in ("winner", "candidate"):
-            values[name] = Candidate(**values[name]) if values[name] else None
-        self.progress = _Progress(**values)
-        individuals = self.progress.individuals_before + sum(values["individuals"] for values in record["islands"])
-        self.individuals_at_start = individuals
-        self.reporter.rewind(record["metrics_bytes"], individuals)
-        snapshots: list[Snapshot] = [(values, {}) for values in record["islands"]]
-        for name, array in arrays.items():
-            island, _, own_name = name.partition(".")
-            snapshots[int(island)][1][own_name] = array
-        return snapshots
+    def _save(self, state: RunState) -> None:
+        """Writes a checkpoint, and the best program so far."""
+        assert self.directory is not None
+        if self.best_so_far is not None:
+            self.directory.write_best_program(self._text(self.best_so_far.program))
+        checkpoint.save(self.directory.checkpoints, *run_state.to_checkpoint(state, self.clock.elapsed()))
 
     def _go_back(self, error: WorkerDied) -> None:
         """After a worker died, to where the run was last saved."""
@@ -486,7 +621,7 @@ class _Runner:
         if self.deaths == _MOST_DEATHS:
             raise WorkerDied(f"{error}; {_MOST_DEATHS} workers died since the last checkpoint") from error
         self.reporter.line(f"{error}; going on from the last checkpoint with new workers")
-        self.progress = copy.deepcopy(self.saved.progress)
-        before = self.saved.snapshots or []
-        individuals = self.progress.individuals_before + sum(values["individuals"] for values, _ in before)
-        self.reporter.rewind(self.saved.metrics_bytes, individuals)
+        self.clock.search_ends(self._individuals_of_run())
+        self.state = self.saved.copy()
+        self.progress = self.state.progress
+        self.reporter.rewind(self.saved_position, self.state.individuals)

@@ -9,10 +9,12 @@ all.
 from __future__ import annotations
 
 import copy
+import dataclasses
 import pathlib
 import secrets
 import shlex
 import sys
+from typing import Any
 
 from absl.flags import FlagValues
 
@@ -29,15 +31,15 @@ from azero_jax import (
     mutation,
     ops,
     own_data,
+    records,
     scoring,
     task_specs,
 )
 from azero_jax.command_line import FLAGS, Group, find_flagfile, give, no_more, parse
 from azero_jax.evolution import EvolutionSettings
-from azero_jax.mutation import SearchSpace
 from azero_jax.program import MemorySize
 from azero_jax.scoring import EquivalenceSettings, HurdleSettings, TrainBudgetSettings
-from azero_jax.search import EvaluationSettings, SearchSettings
+from azero_jax.search import EvaluationSettings
 from azero_jax.settings import IslandSettings, MigrationSettings, Settings
 from azero_jax.text import COMPONENT_FUNCTIONS
 
@@ -116,7 +118,10 @@ def define(values: FlagValues = FLAGS) -> None:
 def _define_run(group: Group) -> None:
     """Where and how long."""
     group.text("output_dir", None, "directory for metrics.jsonl, best_program.txt, result.json and checkpoint/")
-    group.switch("resume", False, "go on from the newest checkpoint in --output_dir")
+    group.switch(
+        "resume", False, "go on with the run in --output_dir: settings are read from there, those given must agree"
+    )
+    group.switch("overwrite", False, "remove the run that is in --output_dir, once everything was checked")
     group.integer("random_seed", None, "seed of everything random; without it one is drawn, and written to result.json")
     group.integer("max_experiments", 1, "experiments to run at most; 0 for any number")
     group.number(
@@ -338,35 +343,103 @@ def _define_evaluation(group: Group) -> None:
     )
 
 
-def settings(flag_values: FlagValues = FLAGS) -> Settings:
+# Where in `Settings`, and in `SearchSettings` of an island, the value of a flag goes.
+_OF_THE_RUN: dict[str, tuple[Any, ...]] = {
+    "migrate_every": ("migration", "every"),
+    "migrate_share": ("migration", "share"),
+} | {
+    name: (name,)
+    for name in (
+        "random_seed",
+        "select_tasks",
+        "final_tasks",
+        "final_baseline",
+        "funnel_rounds",
+        "randomize_task_seeds",
+        "max_experiments",
+        "sufficient_fitness",
+        "max_individuals",
+        "max_train_steps",
+        "max_stagnant_individuals",
+        "max_seconds",
+    )
+}
+_OF_A_SEARCH: dict[str, tuple[Any, ...]] = {
+    "allowed_mutation_types": ("evolution", "mutation_types"),
+    "fitness_combination_mode": ("fitness_combination",),
+    "hall_of_fame_size": ("hall_of_fame_size",),
+} | {
+    prefix + name: (part, name)
+    for part, prefix, names in (
+        (
+            "evolution",
+            "",
+            "population_size tournament_size mutate_prob constant_mutation initial_population child_batch_size "
+            "restart_stagnant_individuals restart_from",
+        ),
+        ("evaluation", "", "max_abs_error dtype strategy num_threads"),
+        (
+            "equivalence",
+            "fec_",
+            "algebra num_train_examples num_valid_examples fingerprint cache_size forget_every",
+        ),
+        ("hurdle", "hurdle_", "percentile train_share move_every"),
+        ("train_budget", "train_budget_", "baseline threshold_factor"),
+    )
+    for name in names.split()
+}
+for _place, _kind in enumerate(ops.KINDS):
+    _OF_A_SEARCH[f"max_{ops.KIND_NAMES[_kind]}_addresses"] = ("space", "memory", _place)
+for _place, _function in enumerate(_FUNCTIONS):
+    _OF_A_SEARCH[f"{_function}_ops"] = ("space", f"{_function}_ops")
+    _OF_A_SEARCH[f"{_function}_size_init"] = ("space", "initial_sizes", _place)
+    for _limit in ("min", "max"):
+        _OF_A_SEARCH[f"mutate_{_function}_size_{_limit}"] = ("space", f"{_limit}_sizes", _place)
+
+
+def settings(flag_values: FlagValues = FLAGS, *, stored: Settings | None = None) -> Settings:
     """The settings that the flags describe.
+
+    Args:
+      flag_values: the flags.
+      stored: of a run that is resumed; what no flag says is as it was there.
 
     Raises:
       ValueError: values that are wrong or contradict each other, with the flag's name.
     """
+    if stored is not None:
+        values = _given_values(flag_values)
+        islands = _stored_islands(stored.islands, flag_values)
+        return _with_values(dataclasses.replace(stored, islands=islands), values, _OF_THE_RUN)
     values = _values(flag_values)
-    random_seed = values["random_seed"]
-    return Settings(
-        islands=_islands(flag_values),
-        migration=MigrationSettings(values["migrate_every"], values["migrate_share"]),
-        random_seed=secrets.randbits(31) if random_seed is None else random_seed,
-        **{
-            name: values[name]
-            for name in (
-                "select_tasks",
-                "final_tasks",
-                "final_baseline",
-                "funnel_rounds",
-                "randomize_task_seeds",
-                "max_experiments",
-                "sufficient_fitness",
-                "max_individuals",
-                "max_train_steps",
-                "max_stagnant_individuals",
-                "max_seconds",
-            )
-        },
-    )
+    if values["random_seed"] is None:
+        values["random_seed"] = secrets.randbits(31)
+    return _with_values(Settings(_islands(flag_values), max_individuals=1), values, _OF_THE_RUN)
+
+
+def given(name: str) -> Any:
+    """The value of a flag that somebody has set, or None."""
+    return FLAGS[name].value if FLAGS[name].present else None
+
+
+def _with_values(record: Any, values: dict, places: dict[str, tuple[Any, ...]]) -> Any:
+    """A dataclass with some flags' values in their places, all of them checked together."""
+    content = dataclasses.asdict(record)
+    for name in values.keys() & places.keys():
+        value = values[name]
+        if value is None:
+            continue  # any op, or a size limit that `_values` has not filled in
+        if name == "allowed_mutation_types":
+            value = _mutation_types(value)
+        elif name.endswith("_ops"):
+            value = [op for op in value if op]
+        *outer, last = places[name]
+        inside = content
+        for step in outer:
+            inside[step] = list(inside[step]) if isinstance(inside[step], tuple) else inside[step]
+            inside = inside[step]
+        inside[last] = value
+    return records.read(type(record), content)
 
 
 def _values(flag_values: FlagValues) -> dict:
@@ -377,6 +450,20 @@ def _values(flag_values: FlagValues) -> dict:
             values[name] = value
     if flag_values["child_batch_size"].using_default_value:
         values["child_batch_size"] = min(values["child_batch_size"], values["population_size"])
+    for function in _FUNCTIONS:
+        for limit in ("min", "max"):
+            if values[f"mutate_{function}_size_{limit}"] is None:
+                values[f"mutate_{function}_size_{limit}"] = values[f"{function}_size_init"]
+    return values
+
+
+def _given_values(flag_values: FlagValues) -> dict:
+    """The values of flags that somebody has set, also by a method."""
+    values: dict[str, Any] = {name: flag_values[name].value for name in flag_values if flag_values[name].present}
+    if "method" in values:
+        chosen = METHODS[str(values["method"])]
+        for name in {name for some in METHODS.values() for name in some} - values.keys():
+            values[name] = chosen.get(name, flag_values[name].default)
     return values
 
 
@@ -421,76 +508,40 @@ def _own_flags(text: str, flag_values: FlagValues) -> FlagValues:
     own = copy.deepcopy(flag_values)
     no_more(parse(shlex.split(text), own))
     before, values = flag_values.flag_values_dict(), own.flag_values_dict()
-    common = [name for name in values if values[name] != before[name] and name not in _OF_AN_ISLAND]
+    common = [name for name in values if repr(values[name]) != repr(before[name]) and name not in _OF_AN_ISLAND]
     if common:
         raise ValueError(f"{common[0]} is of the whole run, an island may have {', '.join(_OF_AN_ISLAND)}")
     return own
 
 
+def _stored_islands(stored: tuple[IslandSettings, ...], flag_values: FlagValues) -> tuple[IslandSettings, ...]:
+    """The islands of a run that is resumed, with the flags that are given.
+
+    Without --island_flags, islands differ as they did: a flag of theirs then says what is
+    so for some of them at least.
+    """
+    texts = flag_values.island_flags
+    count = flag_values.num_islands or max(len(stored), len(texts))
+    if count != len(stored):
+        raise ValueError(f"cannot resume with other settings: islands: were {len(stored)}, now {count}")
+    own = [_given_values(_own_flags(text, flag_values)) for text in texts or [""]]
+    islands = [_with_flags(island, own[number % len(own)]) for number, island in enumerate(stored)]
+    if texts or len(set(stored)) == 1:
+        return tuple(islands)
+    for name, value in own[0].items():
+        if name in _OF_AN_ISLAND and any(_with_flags(island, {name: value}) == island for island in stored):
+            own[0] = {other: kept for other, kept in own[0].items() if other != name}
+    return tuple(_with_flags(island, own[0]) for island in stored)
+
+
+def _with_flags(island: IslandSettings, values: dict) -> IslandSettings:
+    return IslandSettings(
+        values.get("search_tasks", island.search_tasks), _with_values(island.search, values, _OF_A_SEARCH)
+    )
+
+
 def _island_settings(flag_values: FlagValues) -> IslandSettings:
-    values = _values(flag_values)
-    return IslandSettings(values["search_tasks"], _search_settings(values))
-
-
-def _search_settings(values: dict) -> SearchSettings:
-    def those_of(prefix: str, *names: str) -> dict:
-        return {name: values[prefix + name] for name in names}
-
-    return SearchSettings(
-        space=_space(values),
-        evolution=EvolutionSettings(
-            mutation_types=_mutation_types(values["allowed_mutation_types"]),
-            **those_of(
-                "",
-                "population_size",
-                "tournament_size",
-                "mutate_prob",
-                "constant_mutation",
-                "initial_population",
-                "child_batch_size",
-                "restart_stagnant_individuals",
-                "restart_from",
-            ),
-        ),
-        evaluation=EvaluationSettings(**those_of("", "max_abs_error", "dtype", "strategy", "num_threads")),
-        equivalence=EquivalenceSettings(
-            **those_of(
-                "fec_",
-                "algebra",
-                "num_train_examples",
-                "num_valid_examples",
-                "fingerprint",
-                "cache_size",
-                "forget_every",
-            )
-        ),
-        hurdle=HurdleSettings(**those_of("hurdle_", "percentile", "train_share", "move_every")),
-        train_budget=TrainBudgetSettings(**those_of("train_budget_", "baseline", "threshold_factor")),
-        fitness_combination=values["fitness_combination_mode"],
-        hall_of_fame_size=values["hall_of_fame_size"],
-    )
-
-
-def _space(values: dict) -> SearchSpace:
-    initial = tuple(values[f"{function}_size_init"] for function in _FUNCTIONS)
-    limits = {
-        limit: tuple(
-            size if values[f"mutate_{function}_size_{limit}"] is None else values[f"mutate_{function}_size_{limit}"]
-            for function, size in zip(_FUNCTIONS, initial)
-        )
-        for limit in ("min", "max")
-    }
-    allowed = {f"{function}_ops": values[f"{function}_ops"] for function in _FUNCTIONS}
-    return SearchSpace(
-        memory=MemorySize(*(values[f"max_{ops.KIND_NAMES[kind]}_addresses"] for kind in ops.KINDS)),
-        **{
-            key: mutation.every_op() if names is None else tuple(name for name in names if name)
-            for key, names in allowed.items()
-        },
-        initial_sizes=initial,
-        min_sizes=limits["min"],
-        max_sizes=limits["max"],
-    )
+    return _with_flags(IslandSettings(""), _values(flag_values))
 
 
 def _mutation_types(weighted: list[str]) -> tuple[str, ...]:
@@ -514,19 +565,14 @@ def use_compilation_cache() -> None:
 
 
 def output_dir() -> pathlib.Path | None:
-    """The output directory, made and checked.
+    """The output directory, as it was given.
 
     Raises:
-      ValueError: --resume without --output_dir.
-      OSError: it cannot be made or written.
+      ValueError: --resume or --overwrite without --output_dir.
     """
-    if not FLAGS.output_dir:
-        if FLAGS.resume:
-            raise ValueError("--resume needs --output_dir")
-        return None
-    path = pathlib.Path(FLAGS.output_dir)
-    path.mkdir(parents=True, exist_ok=True)
-    probe = path / ".writable"
-    probe.touch()
-    probe.unlink()
-    return path
+    if FLAGS.output_dir:
+        return pathlib.Path(FLAGS.output_dir)
+    for name in ("resume", "overwrite"):
+        if FLAGS[name].value:
+            raise ValueError(f"--{name} needs --output_dir")
+    return None

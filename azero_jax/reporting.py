@@ -1,63 +1,92 @@
-"""What a run tells: metrics.jsonl, TensorBoard, progress on the terminal, and the results' files."""
+"""What a run tells: metrics.jsonl, TensorBoard, and progress on the terminal."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import pathlib
 import sys
 import time
 from typing import Any, TextIO
 
-from azero_jax.checkpoint import write_atomically
+from azero_jax.files import JsonLines, is_closed_pipe
 
-METRICS, BEST_PROGRAM, RESULT, TENSORBOARD = "metrics.jsonl", "best_program.txt", "result.json", "tensorboard"
+METRICS, TENSORBOARD = "metrics.jsonl", "tensorboard"
 
 
 class Reporter:
     """Writes progress to a terminal or a pipe, and metrics to files.
 
+    Nothing is written before `open`.
+
     Args:
       directory: where metrics.jsonl goes; None for no file.
-      stream: for people; a terminal also gets a live line between reports.
-      tensorboard: whether TensorBoard's event files are written, too.
+      stream: for people; by default what `sys.stdout` is now. A terminal also gets a live
+        line between reports.
+      tensorboard: whether TensorBoard's event files are written, too; None for what the
+        run that is resumed did.
+
+    Attributes:
+      tensorboard: as given.
+      closed: why nobody reads the stream any more, or None. What is told then goes to files only.
 
     Raises:
       OSError: a file cannot be written; methods raise it, too.
       ValueError: TensorBoard without a directory or without tensorboardX.
     """
 
-    def __init__(self, directory: pathlib.Path | None, stream: TextIO = sys.stdout, *, tensorboard: bool = False):
-        if tensorboard and directory is None:
-            raise ValueError("tensorboard needs an output directory")
+    def __init__(
+        self, directory: pathlib.Path | None, stream: TextIO | None = None, *, tensorboard: bool | None = None
+    ):
+        if tensorboard:
+            if directory is None:
+                raise ValueError("tensorboard needs an output directory")
+            _summary_writer()
+        self.tensorboard = tensorboard
+        self.closed: OSError | None = None
         self._directory = directory
-        self._tensorboard = _open_tensorboard(directory, None) if tensorboard and directory else None
-        self._stream = stream
+        self._writer: Any = None
+        self._metrics: JsonLines | None = None
+        self._stream = stream if stream is not None else sys.stdout
         self._started: tuple[int, float, float] | None = None
-        self._live = stream.isatty()
+        self._live = self._stream.isatty()
         self._last_live = 0.0
-        self._metrics = open(directory / METRICS, "a", encoding="utf-8") if directory else None  # noqa: SIM115
+
+    def check(self) -> None:
+        """Checks that what is asked for is installed.
+
+        Raises:
+          ValueError: it is not.
+        """
+        if self.tensorboard:
+            _summary_writer()
+
+    def open(self, individuals: int | None = None) -> None:
+        """Opens the files.
+
+        Args:
+          individuals: TensorBoard forgets what it was told from so many on; None for nothing.
+        """
+        if self._directory is None:
+            return
+        self._metrics = JsonLines(self._directory / METRICS)
+        if self.tensorboard:
+            self._open_tensorboard(individuals)
 
     def position(self) -> int:
         """Bytes of metrics.jsonl so far."""
-        if self._metrics is None:
-            return 0
-        self._metrics.flush()
-        return self._metrics.tell()
+        return self._metrics.position if self._metrics is not None else 0
 
     def rewind(self, position: int, individuals: int) -> None:
-        """Drops what metrics.jsonl holds behind a position, and TensorBoard from so many individuals on."""
+        """Drops what metrics.jsonl holds behind an earlier position, and TensorBoard from so many individuals on."""
         if self._metrics is not None:
-            self._metrics.truncate(position)
-            self._metrics.seek(position)
-        if self._tensorboard is not None and self._directory is not None:
-            self._tensorboard.close()
-            self._tensorboard = _open_tensorboard(self._directory, individuals)
+            self._metrics.cut(position)
+        if self._writer is not None:
+            self._writer.close()
+            self._open_tensorboard(individuals)
 
     def line(self, text: str) -> None:
         """Prints a line."""
-        self._erase()
-        print(text, file=self._stream, flush=True)
+        self._print(self._erasing() + text + "\n")
 
     def progress(self, record: dict, individuals: int) -> None:
         """Appends a record to metrics.jsonl and prints the release's progress line.
@@ -66,20 +95,16 @@ class Reporter:
           record: what to tell.
           individuals: programs made by the run, TensorBoard's step.
         """
-        if self._metrics is not None and self._directory is not None:
-            try:
-                self._metrics.write(json.dumps(record) + "\n")
-                self._metrics.flush()
-            except OSError as error:
-                raise OSError(error.errno, error.strerror, str(self._directory / METRICS)) from error
-        if self._tensorboard is not None:
+        if self._metrics is not None:
+            self._metrics.append(record)
+        if self._writer is not None:
             for name, value in record.items():
                 if isinstance(value, (int, float)):
-                    self._tensorboard.add_scalar(name, value, individuals)
+                    self._writer.add_scalar(name, value, individuals)
             if "best_program" in record:
                 indented = "".join(f"    {line}\n" for line in record["best_program"].splitlines())
-                self._tensorboard.add_text("best_program", indented, individuals)
-            self._tensorboard.flush()
+                self._writer.add_text("best_program", indented, individuals)
+            self._writer.flush()
         self.line(
             f"indivs={record['individuals']}, elapsed_secs={record['elapsed_seconds']:.1f}, "
             f"mean={record['mean_fitness']:.6f}, stdev={record['stdev_fitness']:.6f}, "
@@ -102,27 +127,38 @@ class Reporter:
         _, since, from_share = self._started
         left = (1 - share) * (now - since) / (share - from_share) if share > from_share else float("inf")
         width = 24
-        print(
+        self._print(
             f"\r\x1b[Kexperiment {experiment} [{'#' * round(width * min(share, 1)):<{width}}] {share:.0%}, "
-            f"at most {_duration(left)} left; {individuals:,} programs, {rate:,.0f}/s, best {best:.6f}",
-            end="",
-            file=self._stream,
-            flush=True,
+            f"at most {_duration(left)} left; {individuals:,} programs, {rate:,.0f}/s, best {best:.6f}"
         )
 
     def close(self) -> None:
-        """Ends the live line and closes the file."""
-        self._erase()
+        """Ends the live line and closes the files."""
+        self._print(self._erasing())
         if self._metrics is not None:
-            # What could not be written was told when it was tried.
-            with contextlib.suppress(OSError):
-                self._metrics.close()
-        if self._tensorboard is not None:
-            self._tensorboard.close()
+            self._metrics.close()
+        if self._writer is not None:
+            with contextlib.suppress(OSError):  # what could not be written was told when it was tried
+                self._writer.close()
+        self._metrics = self._writer = None
 
-    def _erase(self) -> None:
-        if self._live:
-            print("\r\x1b[K", end="", file=self._stream)
+    def _print(self, text: str) -> None:
+        if self.closed is not None or not text:
+            return
+        try:
+            self._stream.write(text)
+            self._stream.flush()
+        except OSError as error:
+            self.closed = error
+            if not is_closed_pipe(error):
+                error.filename = getattr(self._stream, "name", None)
+
+    def _erasing(self) -> str:
+        return "\r\x1b[K" if self._live else ""
+
+    def _open_tensorboard(self, purge_step: int | None) -> None:
+        assert self._directory is not None
+        self._writer = _summary_writer()(str(self._directory / TENSORBOARD), purge_step=purge_step)
 
 
 def _duration(seconds: float) -> str:
@@ -133,19 +169,9 @@ def _duration(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02}:{rest:02}" if minutes >= 60 else f"{minutes}:{rest:02}"
 
 
-def _open_tensorboard(directory: pathlib.Path, purge_step: int | None) -> Any:
+def _summary_writer() -> Any:
     try:
         import tensorboardX
     except ImportError as error:
         raise ValueError("tensorboard needs the package tensorboardX: pip install tensorboardX") from error
-    return tensorboardX.SummaryWriter(str(directory / TENSORBOARD), purge_step=purge_step)
-
-
-def write_best_program(directory: pathlib.Path, text: str) -> None:
-    """Writes best_program.txt."""
-    write_atomically(directory / BEST_PROGRAM, text.encode())
-
-
-def write_result(directory: pathlib.Path, result: dict) -> None:
-    """Writes result.json."""
-    write_atomically(directory / RESULT, (json.dumps(result, indent=2) + "\n").encode())
+    return tensorboardX.SummaryWriter

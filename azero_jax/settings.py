@@ -6,12 +6,16 @@ Flags become this, results and checkpoints keep it, and a resumed run is compare
 from __future__ import annotations
 
 import dataclasses
+import math
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from azero_jax.baselines import check_baseline
 from azero_jax.search import SearchSettings
-from azero_jax.task_specs import agreed_vector_labels
+from azero_jax.task_specs import agreed_vector_labels, same_tasks
+
+_MOST_FUNNEL_ROUNDS = 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,11 +111,16 @@ class Settings:
                 check_baseline(self.final_baseline)
             except ValueError as error:
                 raise ValueError(f"final_baseline={self.final_baseline!r}: {error}") from error
-        if self.funnel_rounds < 1:
-            raise ValueError(f"funnel_rounds={self.funnel_rounds}: expected a positive integer")
+        if not 1 <= self.funnel_rounds <= _MOST_FUNNEL_ROUNDS:
+            raise ValueError(
+                f"funnel_rounds={self.funnel_rounds}: expected a positive integer of at most {_MOST_FUNNEL_ROUNDS}, "
+                "since each round keeps a quarter of the programs"
+            )
+        if math.isnan(self.sufficient_fitness):
+            raise ValueError(f"sufficient_fitness={self.sufficient_fitness}: expected a number")
         agreed_vector_labels(self._specs())
         for name in _NOT_NEGATIVE:
-            if getattr(self, name) < 0:
+            if not getattr(self, name) >= 0:  # NaN included
                 raise ValueError(f"{name}={getattr(self, name)}: expected 0 or more")
         if not (self.max_individuals or self.max_train_steps or self.max_seconds):
             raise ValueError(
@@ -137,17 +146,32 @@ _NOT_NEGATIVE = (
     "max_seconds",
 )
 
-# Settings that a resumed run may change: how long it goes on, not what it does. Nor does
-# the number of threads change any result.
-_MAY_CHANGE = {
+# Settings that a resumed run may change: how long it goes on, and what is done with what it finds.
+MAY_CHANGE = {
     "final_baseline",
+    "final_tasks",
+    "select_tasks",
     "max_experiments",
     "max_individuals",
     "max_train_steps",
+    "max_stagnant_individuals",
     "max_seconds",
     "sufficient_fitness",
     "num_threads",
 }
+_SHOWN = 60
+
+
+class Changes(NamedTuple):
+    """What a resumed run is asked to do otherwise, a line each.
+
+    Attributes:
+      refused: what decides what a search finds.
+      allowed: what it may change.
+    """
+
+    refused: list[str]
+    allowed: list[str]
 
 
 def island_seeds(settings: Settings, experiment: int, island: int) -> tuple[np.random.Generator, np.random.Generator]:
@@ -157,28 +181,47 @@ def island_seeds(settings: Settings, experiment: int, island: int) -> tuple[np.r
     return task_rng, search_rng
 
 
-def differences(old: object, new: object, name: str = "") -> list[str]:
-    """Settings that a resumed run changes and may not.
+def changes(old: Settings, new: Settings) -> Changes:
+    """How settings differ in meaning: other words for the same tasks are no difference."""
+    found = Changes([], [])
+    _compare(dataclasses.asdict(old), dataclasses.asdict(new), "", found)
+    return found
 
-    Args:
-      old, new: `dataclasses.asdict` of both; the old one may come from JSON.
-      name: of the setting, for nested ones.
 
-    Returns:
-      A line for each, with both values.
-    """
-    if isinstance(old, dict) and isinstance(new, dict):
-        return [
-            line
-            for key in sorted((old.keys() | new.keys()) - _MAY_CHANGE)
-            for line in differences(old.get(key), new.get(key), f"{name}.{key}" if name else key)
-        ]
-    if isinstance(old, (list, tuple)) and isinstance(new, (list, tuple)) and len(old) == len(new):
-        if any(isinstance(value, dict) for value in old):
-            return [
-                line
-                for index, (before, after) in enumerate(zip(old, new))
-                for line in differences(before, after, f"{name}[{index}]")
-            ]
-        old, new = list(old), list(new)
-    return [] if old == new else [f"{name} was {old!r}, now {new!r}"]
+def _compare(old: Any, new: Any, name: str, found: Changes) -> None:
+    """Adds how two values from `dataclasses.asdict` differ."""
+    if isinstance(old, dict):
+        for key in old:
+            _compare(old[key], new[key], f"{name}.{key}" if name else key, found)
+    elif isinstance(old, tuple) and old and isinstance(old[0], dict) and len(old) == len(new):
+        for index, (before, after) in enumerate(zip(old, new)):
+            _compare(before, after, f"{name}[{index}]", found)
+    elif not (old == new or (name.endswith("_tasks") and same_tasks(old, new))):
+        last = name.rpartition(".")[2]
+        line = f"{name}{_difference(old, new)}"
+        (found.allowed if last in MAY_CHANGE else found.refused).append(line)
+
+
+def _difference(old: Any, new: Any) -> str:
+    """Behind a name, how its value differs, in few words."""
+    if isinstance(old, tuple) and isinstance(new, tuple) and hasattr(old, "_fields"):
+        changed = [field for field in old._fields if getattr(old, field) != getattr(new, field)]
+        return "".join(f".{field} was {getattr(old, field)!r}, now {getattr(new, field)!r}" for field in changed[:1])
+    if isinstance(old, tuple) and isinstance(new, tuple):
+        if old and isinstance(old[0], dict):
+            return f": were {len(old)}, now {len(new)}"
+        gone, come = ([item for item in some if item not in other] for some, other in ((old, new), (new, old)))
+        words = [f"{word} {_listed(some)}" for word, some in (("without", gone), ("with", come)) if some]
+        if words:
+            return f": now {' and '.join(words)}"
+    return f" was {_short(old)}, now {_short(new)}"
+
+
+def _listed(items: list) -> str:
+    more = f" and {len(items) - 3} more" if len(items) > 3 else ""
+    return ", ".join(map(str, items[:3])) + more
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."

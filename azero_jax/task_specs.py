@@ -433,6 +433,44 @@ def _parse(spec: str) -> tuple[str, dict[str, str]]:
     return name.strip(), values
 
 
+def same_tasks(one: str, other: str) -> bool:
+    """Whether two specifications mean the same, in whatever order and whether or not they repeat defaults."""
+    return one.strip() == other.strip() or (_meaning(one) is not None and _meaning(one) == _meaning(other))
+
+
+def _meaning(spec: str) -> tuple[str, dict[str, object]] | None:
+    """Generator and values of a specification, but for defaults; None if it is wrong."""
+    try:
+        name, given = _parse(spec)
+        if name not in GENERATORS:
+            return None
+        defaults = _Parameters.of(GENERATORS[name]).all
+        values = {key: _convert(key, value, defaults[key]) for key, value in given.items()}
+    except (ValueError, KeyError):
+        return None
+    if "path" in values:
+        values["path"] = os.path.abspath(str(values["path"]))
+    return name, {key: value for key, value in values.items() if value != defaults[key]}
+
+
+def given_parameters(spec: str) -> dict[str, str]:
+    """What a specification says, as text.
+
+    Raises:
+      ValueError: it is not a list of name=value.
+    """
+    return _parse(spec)[1]
+
+
+def with_seeds(spec: str, data_seeds: Sequence[int], param_seeds: Sequence[int]) -> str:
+    """A specification with other seeds."""
+    name, values = _parse(spec)
+    values |= {"data_seeds": "+".join(map(str, data_seeds)), "param_seeds": "+".join(map(str, param_seeds))}
+    return f"{name}:" + ",".join(
+        f'{key}="{value}"' if "," in value else f"{key}={value}" for key, value in values.items()
+    )
+
+
 def has_vector_labels(spec: str) -> bool:
     """Whether tasks of a specification have labels that are vectors, without making them."""
     try:

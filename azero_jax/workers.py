@@ -23,7 +23,7 @@ from azero_jax.islands import Finalists, IslandGroup, IslandReport, IslandStatus
 from azero_jax.settings import Settings
 
 _PAUSE = ("pause", ())
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 _CACHE_OPTIONS = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
 _POLL_SECONDS = 0.05
 _END_SECONDS = 5.0
@@ -31,6 +31,22 @@ _END_SECONDS = 5.0
 
 class WorkerDied(Exception):
     """A worker process ended without being told to."""
+
+
+def check_workers(settings: Settings, num_workers: int) -> None:
+    """Checks that islands can be spread over so many processes.
+
+    Raises:
+      ValueError: more workers than islands, or ops that only this process knows.
+    """
+    count = len(settings.islands)
+    if not 0 <= num_workers <= count:
+        raise ValueError(f"num_workers={num_workers}: expected 0 to {count}, the number of islands")
+    if num_workers and len(ops.table()) > ops.NUM_BUILT_IN_OPS:
+        raise ValueError(
+            f"num_workers={num_workers}: expected 0, since workers do not know "
+            f"{ops.table()[ops.NUM_BUILT_IN_OPS].name}, an op that this process has registered"
+        )
 
 
 class Islands:
@@ -51,20 +67,14 @@ class Islands:
     def __init__(
         self, settings: Settings, experiment: int, num_workers: int = 0, snapshots: Sequence[Snapshot] | None = None
     ):
+        check_workers(settings, num_workers)
         count = len(settings.islands)
-        if not 0 <= num_workers <= count:
-            raise ValueError(f"num_workers={num_workers}: expected 0 to {count}, the number of islands")
         self._settings = settings
         self._experiment = experiment
         self._hosts: list[_Host | _Worker] = []
         if num_workers == 0:
             self._hosts = [_Host(settings, experiment, range(count), snapshots)]
             return
-        if len(ops.table()) > ops.NUM_BUILT_IN_OPS:
-            raise ValueError(
-                f"num_workers={num_workers}: expected 0, since workers do not know "
-                f"{ops.table()[ops.NUM_BUILT_IN_OPS].name}, an op that this process has registered"
-            )
         num_threads = max(1, available_cores() // num_workers)
         try:
             for worker in range(num_workers):

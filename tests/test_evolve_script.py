@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pathlib
 import re
 import signal
@@ -22,9 +23,9 @@ SMALL = ["--population_size=100", "--child_batch_size=100", "--progress_every=10
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    """One compilation cache for all runs of this module."""
-    return f"--compilation_cache_dir={tmp_path_factory.mktemp('cache')}"
+def cache():
+    """The compilation cache of these tests, for all processes."""
+    return f"--compilation_cache_dir={os.environ['AZERO_JAX_TEST_CACHE']}"
 
 
 def command(*flags):

@@ -33,9 +33,9 @@ FLAGS = [
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    """One compilation cache for all runs of this module."""
-    return f"--compilation_cache_dir={tmp_path_factory.mktemp('cache')}"
+def cache():
+    """The compilation cache of these tests, for all processes."""
+    return f"--compilation_cache_dir={os.environ['AZERO_JAX_TEST_CACHE']}"
 
 
 # A process whose files may not grow beyond 60 kB: to it, the disk is full.

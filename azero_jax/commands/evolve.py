@@ -5,52 +5,63 @@ All settings are flags; `--help` lists them. See README.md.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
 import sys
-import types
+import warnings
 
 import azero_jax
-from azero_jax import experiment, flags
-from azero_jax.command_line import Command, flagfile_names, no_more
+from azero_jax import experiment, files, flags
+from azero_jax.command_line import WRONG_INPUT, Command, flagfile_names, no_more
+from azero_jax.interrupts import Interrupts, command_signals
 from azero_jax.reporting import Reporter
 from azero_jax.workers import WorkerDied
 
-
-class _StopSignal:
-    """Remembers SIGINT and SIGTERM; a second one ends the process at once."""
-
-    def __init__(self) -> None:
-        self.number: int | None = None
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._receive)
-
-    def _receive(self, number: int, frame: types.FrameType | None) -> None:
-        self.number = number
-        signal.signal(number, signal.SIG_DFL)
+_PIPE_CLOSED = 128 + getattr(signal, "SIGPIPE", 13)
 
 
 def run(arguments: list[str]) -> None:
-    """Runs what the flags say; exits with 130 or 143 when interrupted."""
+    """Runs what the flags say; exits with 128 and the number of the signal that ended it."""
     no_more(arguments, f"--name=value, or one of the flagfiles {', '.join(flagfile_names())}")
-    stop = _StopSignal()
-    azero_jax.set_xla_flags()
-    flags.use_compilation_cache()
-    flags.use_own_data()
-    settings = flags.settings()
-    output_dir = flags.output_dir()
-    try:
-        experiment.run(
-            settings,
-            output_dir=output_dir,
-            resume=flags.FLAGS.resume,
-            num_workers=flags.FLAGS.num_workers,
-            progress_every=flags.FLAGS.progress_every,
-            checkpoint_seconds=flags.FLAGS.checkpoint_seconds,
-            stop_requested=lambda: stop.number is not None,
-            reporter=Reporter(output_dir, tensorboard=flags.FLAGS.tensorboard),
-        )
-    except experiment.Interrupted:
-        sys.exit(128 + (stop.number or 0))
+    warnings.showwarning = lambda message, *where, **more: experiment.say(f"evolve: warning: {message}")
+    signals = Interrupts(experiment.say, end_at_second=True)
+    with signals.heard(command_signals()):
+        azero_jax.set_xla_flags()
+        flags.use_compilation_cache()
+        flags.use_own_data()
+        output_dir = flags.output_dir()
+        resume = flags.FLAGS.resume
+        settings = flags.settings(stored=experiment.load(output_dir).settings if output_dir and resume else None)
+        reporter = Reporter(output_dir, tensorboard=flags.given("tensorboard"))
+        try:
+            experiment.run(
+                settings,
+                output_dir=output_dir,
+                resume=resume,
+                overwrite=flags.FLAGS.overwrite,
+                num_workers=flags.given("num_workers"),
+                progress_every=flags.given("progress_every"),
+                checkpoint_seconds=flags.given("checkpoint_seconds"),
+                reporter=reporter,
+                signals=signals,
+            )
+            code = 0
+        except (experiment.Interrupted, KeyboardInterrupt):
+            code = 128 + signals.number if signals.number else _PIPE_CLOSED
+        if reporter.closed is not None:
+            code = _leave_output(reporter.closed, code)
+    sys.exit(code)
+
+
+def _leave_output(closed: OSError, code: int) -> int:
+    """Sees to it that what is left of an output that cannot be written is not tried again; returns the exit code."""
+    if not files.is_closed_pipe(closed):
+        experiment.say(f"evolve: error: the output cannot be written: {closed}")
+        code = WRONG_INPUT
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return code
 
 
 COMMAND = Command(

@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import pathlib
 from collections.abc import Callable
 from typing import Any
 
@@ -19,8 +20,8 @@ import numpy as np
 
 import azero_jax as az
 from azero_jax import claims, flags
-from azero_jax.checkpoint import write_atomically
 from azero_jax.command_line import FLAGS, Command, Group
+from azero_jax.files import write_atomically
 from azero_jax.gradient_descent import MODELS
 from azero_jax.initial_programs import HAND_WRITTEN
 from azero_jax.search import Search, SearchSettings, make_evaluator
@@ -62,10 +63,13 @@ class Experiment:
 def run(arguments: list[str]) -> None:
     """Runs the experiment that was named."""
     name = arguments[0]
-    for flag in ("resume", "tensorboard", "checkpoint_seconds"):
+    for flag in ("resume", "overwrite", "tensorboard", "checkpoint_seconds"):
         if FLAGS[flag].present:
             raise ValueError(f"--{flag} is of evolve: an experiment starts anew and keeps only its scores")
     settings, output_dir = flags.settings(), flags.output_dir()
+
+    if output_dir is not None:
+        _make(output_dir)
 
     def keep(record: dict) -> None:
         if output_dir is not None:
@@ -74,6 +78,13 @@ def run(arguments: list[str]) -> None:
     az.set_xla_flags()
     flags.use_compilation_cache()
     EXPERIMENTS[name].run(settings, FLAGS.repeats, keep)
+
+
+def _make(directory: pathlib.Path) -> None:
+    """Makes a directory and checks that files can be written to it."""
+    directory.mkdir(parents=True, exist_ok=True)
+    write_atomically(directory / ".writable", b"")
+    (directory / ".writable").unlink()
 
 
 def prepare(arguments: list[str]) -> list[str]:
