@@ -100,6 +100,7 @@ def load_checked(directory: pathlib.Path, check: Callable[[dict, dict[str, np.nd
             warnings.warn(
                 f"{damaged}: damaged checkpoint ({reason}); going back to the one before", RuntimeWarning, stacklevel=2
             )
+        _warn_of_versions(state["versions"])
         return content
     if failures:
         path, reason = failures[0]
@@ -151,7 +152,7 @@ def _check_version(state: dict) -> None:
         raise _OtherVersion(f"the checkpoint is of azero_jax {written_by.get('azero_jax')}, this is {now}")
 
 
-def warn_of_versions(written_by: dict[str, str]) -> None:
+def _warn_of_versions(written_by: dict[str, str]) -> None:
     """Warns where the packages that a checkpoint was written with may have rounded otherwise.
 
     Args:
@@ -164,7 +165,7 @@ def warn_of_versions(written_by: dict[str, str]) -> None:
                 f"the checkpoint was written with {name} {before}, this is {version}: the search goes on, "
                 "but perhaps not exactly as it would have",
                 RuntimeWarning,
-                stacklevel=2,
+                stacklevel=3,
             )
 
 
