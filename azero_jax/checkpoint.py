@@ -78,20 +78,18 @@ def load_checked(directory: pathlib.Path, check: Callable[[dict, dict[str, np.nd
 
     Args:
       directory: of the checkpoints.
-      check: makes something of state and arrays, or raises ValueError.
+      check: makes something of state and arrays, or raises ValueError or OtherVersion.
 
     Raises:
-      ValueError: there is none, or the newest whole one is of another azero_jax.
+      ValueError: there is none, or `check` has found one of another azero_jax.
     """
     if directory.is_symlink():
         raise ValueError(f"{directory} is a symbolic link: expected a directory")
     failures: list[tuple[pathlib.Path, str]] = []
     for _, path in reversed(_files(directory)):
         try:
-            state, arrays = _read(path)
-            _check_version(state)
-            content = check(state, arrays)
-        except _OtherVersion as error:
+            content = check(*_read(path))
+        except OtherVersion as error:
             raise ValueError(f"cannot resume: {path}: {error}") from None
         except (OSError, ValueError) as error:
             failures.append((path, " ".join(str(error).split())))
@@ -100,7 +98,6 @@ def load_checked(directory: pathlib.Path, check: Callable[[dict, dict[str, np.nd
             warnings.warn(
                 f"{damaged}: damaged checkpoint ({reason}); going back to the one before", RuntimeWarning, stacklevel=2
             )
-        _warn_of_versions(state["versions"])
         return content
     if failures:
         path, reason = failures[0]
@@ -109,7 +106,7 @@ def load_checked(directory: pathlib.Path, check: Callable[[dict, dict[str, np.nd
     raise ValueError(f"{directory}: no checkpoint to resume from")
 
 
-class _OtherVersion(Exception):
+class OtherVersion(Exception):
     """A whole checkpoint of another azero_jax."""
 
 
@@ -143,16 +140,23 @@ def _read(path: pathlib.Path) -> tuple[dict, dict[str, np.ndarray]]:
     return state, arrays
 
 
-def _check_version(state: dict) -> None:
+def check_version(state: dict) -> dict[str, str]:
+    """The versions that wrote a state.
+
+    Raises:
+      ValueError: it does not say.
+      OtherVersion: it was another azero_jax.
+    """
     written_by = state.get("versions")
     if not isinstance(written_by, dict) or not all(isinstance(version, str) for version in written_by.values()):
         raise ValueError("it does not say which versions wrote it")
     now = versions()["azero_jax"]
     if written_by.get("azero_jax") != now:
-        raise _OtherVersion(f"the checkpoint is of azero_jax {written_by.get('azero_jax')}, this is {now}")
+        raise OtherVersion(f"the checkpoint is of azero_jax {written_by.get('azero_jax')}, this is {now}")
+    return written_by
 
 
-def _warn_of_versions(written_by: dict[str, str]) -> None:
+def warn_of_versions(written_by: dict[str, str]) -> None:
     """Warns where the packages that a checkpoint was written with may have rounded otherwise.
 
     Args:
@@ -165,7 +169,7 @@ def _warn_of_versions(written_by: dict[str, str]) -> None:
                 f"the checkpoint was written with {name} {before}, this is {version}: the search goes on, "
                 "but perhaps not exactly as it would have",
                 RuntimeWarning,
-                stacklevel=3,
+                stacklevel=2,
             )
 
 

@@ -26,7 +26,7 @@ from azero_jax.interrupts import Interrupts
 from azero_jax.islands import Finalists, IslandStatus
 from azero_jax.liveness import simplify
 from azero_jax.program import Program
-from azero_jax.run_directory import RunDirectory, as_path
+from azero_jax.run_directory import CHECKPOINT, RunDirectory, as_path
 from azero_jax.run_state import Candidate, Options, Progress, RunState
 from azero_jax.settings import Settings, changes
 from azero_jax.task_specs import make_tasks, same_tasks
@@ -146,14 +146,14 @@ def load(output_dir: str | os.PathLike) -> RunState:
     """
     path = as_path(output_dir)
     assert path is not None
-    return checkpoint.load_checked(path / "checkpoint", run_state.from_checkpoint)
+    return run_state.load(path / CHECKPOINT)
 
 
 def _resumed(
     directory: RunDirectory, settings: Settings | None, given: dict[str, Any], reporter: reporting.Reporter
 ) -> RunState:
     """The run in a directory, with what it is to do otherwise from now on."""
-    state = checkpoint.load_checked(directory.checkpoints, run_state.from_checkpoint)
+    state = run_state.load(directory.checkpoints)
     before = state.settings
     changed = changes(before, settings if settings is not None else before)
     if changed.refused:

@@ -9,11 +9,12 @@ import copy
 import dataclasses
 import hashlib
 import math
+import pathlib
 from typing import Any
 
 import numpy as np
 
-from azero_jax import records, snapshots
+from azero_jax import checkpoint, records, snapshots
 from azero_jax.files import to_json
 from azero_jax.islands import Snapshot
 from azero_jax.program import Program
@@ -176,6 +177,22 @@ def to_checkpoint(state: RunState, elapsed: float) -> tuple[dict, dict[str, np.n
         f"{island}.{name}": array for island, (_, some) in enumerate(islands or []) for name, array in some.items()
     }
     return record, arrays
+
+
+def load(directory: pathlib.Path) -> RunState:
+    """The run of the newest checkpoint in a directory that can be used; warns about others, and of other versions.
+
+    Raises:
+      ValueError: there is none, or it is of another azero_jax.
+    """
+
+    def check(record: dict, arrays: dict[str, np.ndarray]) -> tuple[RunState, dict[str, str]]:
+        written_by = checkpoint.check_version(record)
+        return from_checkpoint(record, arrays), written_by
+
+    state, written_by = checkpoint.load_checked(directory, check)
+    checkpoint.warn_of_versions(written_by)
+    return state
 
 
 def from_checkpoint(record: dict, arrays: dict[str, np.ndarray]) -> RunState:

@@ -36,7 +36,7 @@ def content(state):
 
 
 def load(directory):
-    return checkpoint.load_checked(directory, run_state.from_checkpoint)
+    return run_state.load(directory)
 
 
 def test_a_checkpoint_is_read_back(tmp_path, state, content):
