@@ -8,12 +8,15 @@ own. What has not been used for longest goes when all of them together grow too 
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import hashlib
 import os
 import pathlib
 import platform
+import time
 import warnings
+from collections.abc import Callable, Iterator
 
 import jax
 import jaxlib
@@ -21,6 +24,8 @@ import jaxlib
 MOST_BYTES = 2**31
 # What compiles faster than this is not worth a file.
 _LEAST_SECONDS = 0.5
+# What compiling takes, measured on one core of an EPYC.
+_SECONDS, _SECONDS_OF_AN_OP = 5.5, 0.18
 
 
 def use(directory: str | os.PathLike) -> None:
@@ -40,6 +45,27 @@ def use(directory: str | os.PathLike) -> None:
         return
     jax.config.update("jax_compilation_cache_dir", str(own))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", _LEAST_SECONDS)
+
+
+@contextlib.contextmanager
+def announced(tell: Callable[[str], None], num_ops: int) -> Iterator[None]:
+    """Within it machines for so many ops are compiled: says so before, and how long it took after."""
+    expected = _SECONDS + num_ops * _SECONDS_OF_AN_OP
+    tell(f"compiling for {num_ops} ops: about {expected:.0f} s on a free core the first time, then read from the cache")
+    started, before = time.monotonic(), _events.copy()
+    yield
+    new = _events - before
+    how = "read from the cache" if new[_HIT] and not new[_MISS] else "compiled"
+    tell(f"{how} in {time.monotonic() - started:.1f} s; searching")
+
+
+def _count(event: str, **_: object) -> None:
+    _events[event] += 1
+
+
+_HIT, _MISS = "/jax/compilation_cache/cache_hits", "/jax/compilation_cache/cache_misses"
+_events: collections.Counter[str] = collections.Counter()
+jax.monitoring.register_event_listener(_count)
 
 
 def cpu_kind(cpuinfo: str | os.PathLike = "/proc/cpuinfo") -> str:

@@ -19,7 +19,18 @@ from typing import Any
 
 import numpy as np
 
-from azero_jax import budgets, checkpoint, files, interrupts, reporting, run_state, selection, stages
+from azero_jax import (
+    budgets,
+    checkpoint,
+    compile_cache,
+    files,
+    interrupts,
+    reporting,
+    run_state,
+    selection,
+    stages,
+    trivial,
+)
 from azero_jax.baselines import BASELINES
 from azero_jax.evaluator import Evaluator
 from azero_jax.interrupts import Interrupts
@@ -221,6 +232,7 @@ class _Runner:
         self.last_checkpoint = time.monotonic()
         self.saved_position = 0
         self.deaths = 0
+        self.told_of_compiling = False
         self.best_so_far = state.best()
         self.status = []
 
@@ -228,6 +240,7 @@ class _Runner:
 
     def run(self, resume: bool) -> dict:
         """Checks everything, takes the directory over and runs experiments."""
+        self.reporter.line("reading data and making tasks")
         with self.signals.at_once("the tasks are made"):
             self.reporter.check()
             check_workers(self.settings, self.state.options.num_workers)
@@ -340,7 +353,7 @@ class _Runner:
 
     def _search(self) -> None:
         """Makes the islands, searches until a budget is used up or a candidate suffices, then selects."""
-        with self.signals.at_once("the compilation"):
+        with self.signals.at_once("the compilation"), self._announced():
             self.islands = Islands(
                 self.settings, self.progress.experiment, self.state.options.num_workers, self.saved.snapshots
             )
@@ -379,7 +392,7 @@ class _Runner:
             final_fitness = float(self._evaluator("final", tasks).evaluate([program]).fitness.mean())
             if settings.final_baseline:
                 baseline_fitness = float(BASELINES[settings.final_baseline](tasks).mean())
-        result = self._result("finished", final_fitness, baseline_fitness)
+        result = self._result("finished", final_fitness, baseline_fitness) | {"trivial": self._is_trivial(program)}
         if self.directory is not None:
             self.directory.write_best_program(self._text(winner.program))
             self.directory.write_result(result)
@@ -387,7 +400,25 @@ class _Runner:
         if baseline_fitness is not None:
             self.reporter.line(f"{settings.final_baseline} on the same tasks {baseline_fitness:.6f}")
         self.reporter.line(self._text(winner.program))
+        if result["trivial"]:
+            self.reporter.line(trivial.NOTE)
         return result
+
+    def _announced(self) -> contextlib.AbstractContextManager[None]:
+        """Within it the islands of the first experiment are made, which compiles; later ones say nothing."""
+        if self.told_of_compiling:
+            return contextlib.nullcontext()
+        self.told_of_compiling = True
+        return compile_cache.announced(self.reporter.line, len(self.settings.islands[0].search.space.every_op))
+
+    def _is_trivial(self, program: Program) -> bool:
+        """Whether the winner ignores features, on the last tasks there are."""
+        stage, tasks = "final", self.stages.final
+        if tasks is None:
+            stage, tasks = "select", self.select_tasks
+        if tasks is None:
+            stage, tasks = "search", make_tasks(self.settings.islands[0].search_tasks)
+        return trivial.is_trivial(program, tasks, lambda some: self._evaluator(stage, some))
 
     # Steps of it.
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from azero_jax import baselines
+from azero_jax import baselines, capacity
 from azero_jax.evaluator import Evaluator
 from azero_jax.initial_programs import initial_population
 from azero_jax.mutation import Mutator
@@ -50,6 +50,8 @@ def make(settings: Settings) -> Stages:
         them or each other.
       OSError: a file cannot be read.
     """
+    searches = dict.fromkeys(island.search for island in settings.islands)
+    capacity.check(searches, len(settings.islands), settings.max_individuals, settings.max_seconds)
     specs = {island.search_tasks: "search_tasks" for island in settings.islands}
     search = {spec: make_tasks(spec) for spec in specs}
     select = make_tasks(settings.select_tasks) if settings.select_tasks else None

@@ -68,3 +68,17 @@ def test_what_was_not_used_for_longest_goes(tmp_path):
         os.utime(path, (1000 - age, 1000 - age))
     compile_cache.prune(tmp_path, 250)
     assert sorted(path.parent.name for path in tmp_path.rglob("file")) == ["middle", "new"]
+
+
+def test_compiling_is_announced_and_where_machines_came_from():
+    lines = []
+    with compile_cache.announced(lines.append, 64):
+        assert lines == ["compiling for 64 ops: about 17 s on a free core the first time, then read from the cache"]
+    assert lines[1].startswith("compiled in 0.0 s")
+    with compile_cache.announced(lines.append, 6):
+        jax.monitoring.record_event("/jax/compilation_cache/cache_hits")
+    assert lines[3].startswith("read from the cache in 0.0 s")
+    with compile_cache.announced(lines.append, 6):
+        jax.monitoring.record_event("/jax/compilation_cache/cache_hits")
+        jax.monitoring.record_event("/jax/compilation_cache/cache_misses")
+    assert lines[5].startswith("compiled in 0.0 s")

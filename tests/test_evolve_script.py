@@ -79,6 +79,13 @@ def test_a_run_writes_its_files(tmp_path, cache):
     assert "indivs=1000, elapsed_secs=" in done.stdout and "best fit=" in done.stdout
     assert "\x1b" not in done.stdout  # no live line in a pipe
 
+    # What it does is said before it takes its time, and once.
+    first, second, third, *_ = done.stdout.splitlines()
+    assert first == "reading data and making tasks"
+    assert second.startswith("compiling for 6 ops: about 7 s") and "searching" in third
+    assert done.stdout.count("compiling for") == 1
+    assert result["trivial"] == ("this program is trivial" in done.stdout)
+
 
 def test_the_same_seed_finds_the_same(tmp_path, cache):
     flags = [f"--flagfile={LINEAR_DEMO}", "--max_experiments=1", "--max_individuals=3000", *SMALL, cache]
