@@ -359,6 +359,8 @@ class _Runner:
             )
         try:
             self.status = self.islands.status()
+            if self.saved.snapshots is None:  # else the first step compiles
+                self.clock.search_begins(self._individuals_of_run())
             sufficient = self._suffices(self.progress.winner)
             self.signals.doing = "the compilation"  # the first step may compile what is left
             while not (sufficient or self._is_over()):

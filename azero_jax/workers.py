@@ -17,7 +17,7 @@ from typing import Any
 
 import jax
 
-from azero_jax import ops
+from azero_jax import extensions, ops
 from azero_jax.execution import available_cores
 from azero_jax.islands import Finalists, IslandGroup, IslandReport, IslandStatus, Snapshot, arrivals
 from azero_jax.settings import Settings
@@ -42,10 +42,11 @@ def check_workers(settings: Settings, num_workers: int) -> None:
     count = len(settings.islands)
     if not 0 <= num_workers <= count:
         raise ValueError(f"num_workers={num_workers}: expected 0 to {count}, the number of islands")
-    if num_workers and len(ops.table()) > ops.NUM_BUILT_IN_OPS:
+    unknown = [op.name for op in ops.table()[ops.NUM_BUILT_IN_OPS :] if not extensions.provides(op.name)]
+    if num_workers and unknown:
         raise ValueError(
-            f"num_workers={num_workers}: expected 0, since workers do not know "
-            f"{ops.table()[ops.NUM_BUILT_IN_OPS].name}, an op that this process has registered"
+            f"num_workers={num_workers}: expected 0, since workers do not know {unknown[0]}, an op that this process "
+            "has registered; they know what --import, or extensions.load, has loaded"
         )
 
 
@@ -178,7 +179,7 @@ class _Worker:
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
         cache = {name: getattr(jax.config, name) for name in _CACHE_OPTIONS}
-        group = (settings, experiment, numbers, snapshots, num_threads)
+        group = (extensions.loaded(), settings, experiment, numbers, snapshots, num_threads)
         self._process = context.Process(
             target=_serve,
             args=(theirs, cache, group),
@@ -249,7 +250,7 @@ def _serve(connection: multiprocessing.connection.Connection, cache: dict, group
     for name, value in cache.items():
         jax.config.update(name, value)
     try:
-        group = _answer(connection, IslandGroup, *group_arguments)
+        group = _answer(connection, _make_group, *group_arguments)
         while group is not None:
             method, arguments = connection.recv()
             if method == "advance":
@@ -259,6 +260,13 @@ def _serve(connection: multiprocessing.connection.Connection, cache: dict, group
                 _answer(connection, getattr(group, method), *arguments)
     except (EOFError, OSError):
         pass  # the other side is gone, and whatever was not in its checkpoint with it
+
+
+def _make_group(modules: Sequence[str], *group_arguments: Any) -> IslandGroup:
+    """The islands, once this process knows the ops and tasks that its parent has loaded."""
+    for name in modules:
+        extensions.load(name)
+    return IslandGroup(*group_arguments)
 
 
 def _answer(connection: multiprocessing.connection.Connection, function: Callable, *arguments: Any) -> Any:

@@ -85,6 +85,7 @@ def test_a_run_writes_its_files(tmp_path, cache):
     assert second.startswith("compiling for 6 ops: about 7 s") and "searching" in third
     assert done.stdout.count("compiling for") == 1
     assert result["trivial"] == ("this program is trivial" in done.stdout)
+    assert all(record["individuals_per_second"] > 0 for record in records)
 
 
 def test_the_same_seed_finds_the_same(tmp_path, cache):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
 import pytest
 
-from azero_jax import extensions
+import azero_jax as az
+from azero_jax import extensions, task_specs
 
 
 def test_what_fails_is_named(tmp_path):
@@ -42,3 +44,23 @@ def test_a_command_knows_what_they_register(tmp_path):
     command = [sys.executable, "-m", "azero_jax", "ops", "HALVED", "halved", f"--import={path}"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0 and "halved(s" in done.stdout, done.stdout + done.stderr
+
+
+def test_workers_load_them_too(tmp_path, monkeypatch):
+    """Tasks that fail wherever this process is not, before anything is compiled there."""
+    path = tmp_path / "my_tasks.py"
+    path.write_text(
+        "import os\nimport azero_jax as az\n"
+        "def elsewhere(settings):\n"
+        "    if str(os.getpid()) != os.environ['AZERO_JAX_TEST_PROCESS']:\n"
+        "        raise ValueError('made in a worker')\n"
+        "    return az.make_tasks('scalar_linear_regression')\n"
+        "az.register_task('elsewhere', elsewhere)\n"
+    )
+    monkeypatch.setenv("AZERO_JAX_TEST_PROCESS", str(os.getpid()))
+    extensions.load(str(path))
+    try:
+        with pytest.raises(ValueError, match="tasks 'elsewhere': made in a worker"):
+            az.run(az.Settings((az.IslandSettings("elsewhere"),), max_individuals=1000), num_workers=1)
+    finally:
+        task_specs.unregister_task("elsewhere")
