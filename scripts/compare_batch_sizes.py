@@ -15,8 +15,6 @@ import statistics
 import sys
 
 import numpy as np
-from absl import app
-from absl import flags as absl_flags
 
 try:
     import azero_jax  # noqa: F401
@@ -24,13 +22,20 @@ except ModuleNotFoundError:
     sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
 from azero_jax import flags
+from azero_jax.command_line import FLAGS, Command, Group, no_more, start
 from azero_jax.search import Search, make_evaluator
 from azero_jax.settings import Settings
 from azero_jax.task_specs import make_tasks
 
-_BATCH_SIZES = absl_flags.DEFINE_list("batch_sizes", ["1", "100", "1000"], "child batch sizes to compare")
 _TRY_EVERY = 1_000
-_SEEDS = absl_flags.DEFINE_integer("seeds", 10, "seeds of each", lower_bound=1)
+
+
+def define() -> None:
+    """Defines the flags."""
+    group = Group("What is compared")
+    group.names("batch_sizes", ["1", "100", "1000"], "child batch sizes to compare")
+    group.integer("seeds", 10, "seeds of each", least=1)
+    flags.define()
 
 
 def search(settings: Settings, seed: int) -> tuple[int | None, float]:
@@ -50,15 +55,19 @@ def search(settings: Settings, seed: int) -> tuple[int | None, float]:
     return None, run.best()[1]
 
 
-def main(_: list[str]) -> None:
+def main(arguments: list[str]) -> None:
     """Prints one line for each batch size."""
+    no_more(arguments)
+    wrong = [size for size in FLAGS.batch_sizes if not (size.isdecimal() and int(size))]
+    if wrong:
+        raise ValueError(f"--batch_sizes: {wrong[0]!r}: expected positive integers")
     base = flags.settings()
-    for size in _BATCH_SIZES.value:
+    for size in FLAGS.batch_sizes:
         island = base.islands[0]
         evolution = dataclasses.replace(island.search.evolution, child_batch_size=int(size))
         search_settings = dataclasses.replace(island.search, evolution=evolution)
         settings = dataclasses.replace(base, islands=(dataclasses.replace(island, search=search_settings),))
-        runs = [search(settings, seed) for seed in range(_SEEDS.value)]
+        runs = [search(settings, seed) for seed in range(FLAGS.seeds)]
         found = [count for count, _ in runs]
         needed = [count for count in found if count is not None]
         spent = sum(settings.max_individuals if count is None else count for count in found)
@@ -71,6 +80,15 @@ def main(_: list[str]) -> None:
         )
 
 
+COMMAND = Command(
+    usage="[FLAGFILE] --name=value ...",
+    what="""Compares how far searches come whose children are made in batches of several sizes, one experiment per seed
+    and size.""",
+    examples=("linear_demo --max_individuals=1000000",),
+    define=define,
+    run=main,
+    flagfiles=True,
+)
+
 if __name__ == "__main__":
-    flags.define()
-    app.run(main)
+    start("compare_batch_sizes.py", COMMAND, sys.argv[1:])

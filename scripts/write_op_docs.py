@@ -98,4 +98,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        print(__doc__)
+        sys.exit(0 if sys.argv[1:] == ["--help"] else f"unexpected argument {sys.argv[1]!r}")
     main()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from absl.flags import FlagValues
 
-from azero_jax import SearchSettings, command_line, execution, flags
+from azero_jax import SearchSettings, command_line, execution, flags, stages
 
 
 @pytest.fixture(autouse=True)
@@ -110,3 +110,45 @@ def test_given_flags_can_be_given_again():
     flags.define(again)
     command_line.parse(command_line.given_flags(values), again)
     assert again.flag_values_dict() == values.flag_values_dict()
+
+
+WRONG = [
+    (["--setup_ops=SCALAR_SUMM"], "unknown op 'SCALAR_SUMM': did you mean SCALAR_SUM"),
+    (["--population_size=5", "--tournament_size=10"], "tournament_size=10: expected 1 to population_size=5"),
+    (["--search_tasks=mnist"], "tasks 'mnist': unknown generator 'mnist'"),
+    (["--search_tasks=npz:path=/no/such.npz"], "/no/such.npz"),
+    (["--initial_population=/no/such.txt"], "/no/such.txt"),
+    (["--max_scalar_addresses=1"], "memory scalars=1"),
+    (["--allowed_mutation_types=crossover"], "mutation types 'crossover'"),
+    (["--fec_num_train_examples=101"], "fec num_train_examples=101"),
+    (["--max_train_steps=0", "--max_individuals=0"], "would never end"),
+    (["--allowed_mutation_types=identity:0"], "'identity:0': expected a positive integer behind the colon"),
+    (["--island_flags=--mutate_prob=2"], "mutate_prob=2.0: expected 0 to 1"),
+    (
+        ["--island_flags=--mutate_probe=0.5"],
+        "island_flags='--mutate_probe=0.5': unknown flag --mutate_probe: did you mean --mutate_prob?",
+    ),
+    (["--island_flags=--random_seed=5"], "random_seed is of the whole run"),
+    (["--island_flags=--max_scalar_addresses=5"], "max_scalar_addresses is of the whole run"),
+    (["--island_flags=mnist"], "unexpected argument 'mnist', expected --name=value"),
+    (["--num_islands=1", "--island_flags=", "--island_flags="], "num_islands=1: expected at least 2"),
+    (["--migrate_share=2"], "migrate_share=2.0: expected more than 0 and at most 1"),
+    (["--train_budget_baseline=perceptron"], "train_budget_baseline='perceptron'"),
+    (["--hall_of_fame_size=-1"], "hall_of_fame_size"),
+    (["--method=mine"], "method"),
+    (
+        ["--search_tasks=projected_multiclass_classification:features_size=9", "--select_tasks=", "--final_tasks="],
+        "features_size=9: expected at least 10, the classes of digits",
+    ),
+    (
+        ["--search_tasks=projected_multiclass_classification:features_size=16", "--final_tasks=projected_digits"],
+        "'projected_digits' do not: expected tasks whose labels are all vectors, or all numbers",
+    ),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), WRONG)
+def test_wrong_settings_are_named_before_the_search(arguments, message):
+    with pytest.raises((ValueError, OSError)) as caught:
+        stages.make(read("--max_individuals=100", *arguments))
+    assert message in str(caught.value)
