@@ -34,7 +34,6 @@ _INTERRUPTED = 130
 _OUTPUT_CLOSED = 141
 _LARGEST = 2**63 - 1
 _HELP = ("--help", "-help", "-h", "-?", "--helpshort", "-helpshort")
-_LONG_DEFAULT = 60
 _FEW = 20
 
 
@@ -336,8 +335,6 @@ def _default_of(flag: flags.Flag) -> str:
     shown = ", ".join(value) if isinstance(value, list) else str(value)
     if flag.boolean:
         shown = shown.lower()
-    if isinstance(value, list) and len(shown) > _LONG_DEFAULT and len(value) > 5:
-        shown = f"all {len(value)}"
     return f" [{shown}]"
 
 

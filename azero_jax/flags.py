@@ -445,9 +445,6 @@ def _with_values(record: Any, values: dict, places: dict[str, tuple[Any, ...]]) 
 def _values(flag_values: FlagValues) -> dict:
     """The values of flags, with what the method sets where nobody else did."""
     values = flag_values.flag_values_dict()
-    for name in (f"{function}_ops" for function in _FUNCTIONS):
-        if flag_values[name].using_default_value:  # ops may have been registered since it was defined
-            values[name] = list(mutation.every_op())
     for name, value in METHODS[values["method"]].items():
         if flag_values[name].using_default_value:
             values[name] = value

@@ -73,7 +73,7 @@ def test_help_lists_flags_in_groups_with_defaults():
             assert any(line.startswith((f"--{name}", f"--[no]{name}")) for line in shown), name
     text = " ".join(shown)
     assert "programs of each population [1000]" in text
-    assert "[all 64]" in text
+    assert "ops that setup may hold, by default all" in text
 
 
 def test_the_scripts_are_doors(tmp_path):
