@@ -73,8 +73,10 @@ def flags_for(source: Source, kind: str = "auto") -> list[str]:
     ]
     if dataset.num_classes:
         flags.append("--final_baseline=logistic_regression")
-    if dataset.num_classes > 2:
-        flags.append("--initial_population=softmax_regression")
+    # Searches of this length find a classifier from nothing, not a regression.
+    if dataset.num_classes != 2:
+        start = "softmax_regression" if dataset.num_classes else "linear"
+        flags.append(f"--initial_population={start}")
     return [*flags, f"--fec_num_train_examples={min(10, num_train)}", f"--fec_num_valid_examples={min(10, num_valid)}"]
 
 

@@ -51,6 +51,8 @@ def test_labels_decide_what_tasks_there_are(tmp_path, case):
         parts = [part for some in tasks[:2] for part in (some.train_labels, some.valid_labels)]
         assert sum(part.shape[1] for part in parts[:2]) <= 0.8 * len(labels)
     assert len(made.islands) == 4 and made.max_individuals == 300_000
+    start = {"rmse": "linear", "accuracy": "no_op", "multiclass_accuracy": "softmax_regression"}[loss]
+    assert made.islands[0].search.evolution.initial_population == start
 
 
 def test_flags_that_are_given_win(tmp_path):
