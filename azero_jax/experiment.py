@@ -109,6 +109,7 @@ def run(
     given = {"num_workers": num_workers, "progress_every": progress_every, "checkpoint_seconds": checkpoint_seconds}
     options = Options().changed(**given)
     with contextlib.ExitStack() as stack:
+        ours = signals is None
         if signals is None:
             signals = stack.enter_context(interrupts.of_python(say))
         directory = stack.enter_context(RunDirectory(path, resume=resume, overwrite=overwrite)) if path else None
@@ -125,7 +126,12 @@ def run(
             state = RunState(run_state.id_of(settings), settings, options, Progress())
         reporter.tensorboard = state.options.tensorboard
         runner = _Runner(state, directory, reporter, signals, stop_requested, on_report)
-        return runner.run(resume)
+        try:
+            return runner.run(resume)
+        except Interrupted:
+            if ours and signals.requested():
+                raise KeyboardInterrupt from None
+            raise
 
 
 def _check_arguments(settings: Settings | None, path: object, resume: bool, overwrite: bool) -> None:

@@ -21,6 +21,7 @@ from azero_jax.search import SearchSettings, make_evaluator
 from azero_jax.settings import Settings, island_seeds
 from azero_jax.task_specs import TaskSettings, given_parameters, make_tasks, with_seeds
 from azero_jax.tasks import Tasks
+from azero_jax.text import COMPONENT_FUNCTIONS
 
 STAGES = ("search", "select", "final")
 # Keeps their seeds apart from those of experiments and islands.
@@ -175,6 +176,7 @@ class StageRecord:
             dtype=self.dtype,
             strategy=self.strategy,
             seed=self.random_op_seed,
+            ops={instruction.op.name for name in COMPONENT_FUNCTIONS for instruction in program.instructions(name)},
         )
         return float(combine(evaluator.evaluate([program]).fitness, self.fitness_combination)[0])
 
