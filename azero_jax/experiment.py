@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import math
 import os
 import sys
@@ -144,6 +145,11 @@ def _check_arguments(settings: Settings | None, path: object, resume: bool, over
             raise ValueError(f"{name} needs an output directory")
     if resume and overwrite:
         raise ValueError("resume and overwrite: expected one of them")
+
+
+@functools.lru_cache(maxsize=16)
+def _simplified(program: str, vector_labels: bool) -> str:
+    return simplify(Program.from_text(program), vector_labels=vector_labels).to_text()
 
 
 def say(text: str) -> None:
@@ -565,7 +571,7 @@ class _Runner:
 
     def _text(self, program: str) -> str:
         """A program's text without its dead instructions."""
-        return simplify(Program.from_text(program), vector_labels=self.settings.vector_labels).to_text()
+        return _simplified(program, self.settings.vector_labels)
 
     def _select_tasks(self) -> Tasks | None:
         """T_select of this experiment."""

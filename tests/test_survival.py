@@ -15,6 +15,7 @@ import time
 import pytest
 
 from azero_jax import Program
+from azero_jax.experiment import load
 
 ROOT = pathlib.Path(__file__).parent.parent
 FLAGS = [
@@ -175,3 +176,71 @@ def children(pid):
 def alive(pid):
     path = pathlib.Path(f"/proc/{pid}/stat")
     return path.exists() and path.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+def status_of(directory):
+    return json.loads((directory / "result.json").read_text())["status"]
+
+
+def has_reported(directory):
+    path = directory / "metrics.jsonl"
+    return lambda: path.exists() and path.stat().st_size
+
+
+def test_a_running_directory_is_refused_and_resumed_by_its_name_alone(tmp_path, cache):
+    """A second run, a mistyped command and then `kill -9` take nothing; what is left is locked by nobody."""
+    whole, directory = tmp_path / "whole", tmp_path / "killed"
+    finish(start(cache, f"--output_dir={whole}", "--max_individuals=30000"))
+    process = start(cache, f"--output_dir={directory}", "--max_individuals=30000", "--checkpoint_seconds=0.3")
+    wait_for(has_reported(directory), process)
+    process.send_signal(signal.SIGSTOP)  # so that it does not end meanwhile
+    for flags in (["--overwrite"], ["--overwrite", "--search_tasks=mnist"]):
+        _, errors = finish(start(cache, f"--output_dir={directory}", *flags), code=2)
+        assert errors.count("\n") == 1
+        assert f"process {process.pid} on " in errors or "mnist" in errors
+    process.kill()
+    process.communicate()
+    assert (directory / "run.lock").exists() and status_of(directory) == "running"
+    command = [sys.executable, str(ROOT / "scripts" / "evolve.py"), cache, f"--output_dir={directory}", "--resume"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert found(whole) == found(directory)
+    assert not (directory / "run.lock").exists()
+    before, flags = found(directory), ["--mutate_prob=0.5", "--predict_ops=SCALAR_SUM", "--random_seed=4"]
+    done = subprocess.run([*command, *flags], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 2 and "cannot resume with other settings:" in done.stderr
+    assert len(done.stderr.splitlines()) == 4 and max(map(len, done.stderr.splitlines())) < 150
+    assert found(directory) == before
+
+
+def test_a_closed_terminal_and_a_closed_pipe_end_a_run_like_ctrl_c(tmp_path, cache):
+    for name, code in (("terminal", 129), ("pipe", 141)):
+        directory = tmp_path / name
+        process = start(cache, f"--output_dir={directory}", "--max_individuals=100000000")
+        wait_for(has_reported(directory), process)
+        if name == "terminal":
+            process.send_signal(signal.SIGHUP)
+        else:
+            process.stdout.readline()
+            process.stdout.close()  # as head does
+        _, errors = finish(process, code)
+        assert "Traceback" not in errors and "Exception" not in errors
+        assert status_of(directory) == "interrupted"
+        Program.from_text((directory / "best_program.txt").read_text())
+        assert len(list((directory / "checkpoint").iterdir())) == 2
+
+
+def test_an_interrupt_while_compiling_is_said_at_once_and_a_second_one_ends(tmp_path):
+    directory = tmp_path / "run"
+    process = start(f"--compilation_cache_dir={tmp_path / 'cache'}", f"--output_dir={directory}")
+    wait_for(lambda: (directory / "checkpoint").is_dir(), process)
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    asked = time.monotonic()
+    assert process.stderr.readline() == "stopping after the compilation...\n"
+    assert time.monotonic() - asked < 2
+    process.send_signal(signal.SIGINT)
+    finish(process, 130)
+    assert time.monotonic() - asked < 4
+    assert status_of(directory) in ("running", "interrupted")
+    assert load(directory).individuals == 0
