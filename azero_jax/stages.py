@@ -19,7 +19,7 @@ from azero_jax.program import MemorySize, Program
 from azero_jax.scoring import Scorer, combine
 from azero_jax.search import SearchSettings, make_evaluator
 from azero_jax.settings import Settings, island_seeds
-from azero_jax.task_specs import TaskSettings, given_parameters, make_tasks, with_seeds
+from azero_jax.task_specs import TaskSettings, changed, given_parameters, make_tasks
 from azero_jax.tasks import Tasks
 from azero_jax.text import COMPONENT_FUNCTIONS
 
@@ -145,7 +145,10 @@ def with_drawn_seeds(spec: str, rng: np.random.Generator) -> str:
     """A specification whose tasks are those of `make_tasks(spec, random_seeds=rng)`."""
     num_tasks = int(given_parameters(spec).get("num_tasks", TaskSettings.num_tasks))
     drawn = rng.integers(0, 2**31, (2, num_tasks)).tolist()
-    return spec if spec.strip().startswith(f"{_OWN_TASKS}:") else with_seeds(spec, *drawn)
+    if spec.strip().startswith(f"{_OWN_TASKS}:"):
+        return spec
+    data_seeds, param_seeds = ("+".join(map(str, some)) for some in drawn)
+    return changed(spec, f"data_seeds={data_seeds},param_seeds={param_seeds}")
 
 
 @dataclasses.dataclass(frozen=True)

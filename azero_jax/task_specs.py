@@ -462,13 +462,12 @@ def given_parameters(spec: str) -> dict[str, str]:
     return _parse(spec)[1]
 
 
-def with_seeds(spec: str, data_seeds: Sequence[int], param_seeds: Sequence[int]) -> str:
-    """A specification with other seeds."""
+def changed(spec: str, parameters: str) -> str:
+    """A specification with other values, `name=value,...`, for some of its parameters."""
     name, values = _parse(spec)
-    values |= {"data_seeds": "+".join(map(str, data_seeds)), "param_seeds": "+".join(map(str, param_seeds))}
-    return f"{name}:" + ",".join(
-        f'{key}="{value}"' if "," in value else f"{key}={value}" for key, value in values.items()
-    )
+    values |= given_parameters(f":{parameters}")
+    quoted = {key: f'"{value}"' if "," in value else value for key, value in values.items()}
+    return f"{name}:" + ",".join(f"{key}={value}" for key, value in quoted.items())
 
 
 def has_vector_labels(spec: str) -> bool:

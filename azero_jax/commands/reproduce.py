@@ -26,7 +26,7 @@ from azero_jax.gradient_descent import MODELS
 from azero_jax.initial_programs import HAND_WRITTEN
 from azero_jax.search import Search, SearchSettings, make_evaluator
 from azero_jax.settings import Settings
-from azero_jax.task_specs import make_tasks
+from azero_jax.task_specs import changed, make_tasks
 from azero_jax.workers import WorkerDied
 
 
@@ -342,7 +342,7 @@ def adaptations(settings: Settings, repeats: int, keep: Callable[[dict], None]) 
     kept: dict[str, dict[str, list]] = {}
     for name in FLAGS.kinds or _ADAPTATIONS:
         kind = _ADAPTATIONS[name]
-        select_spec, final_spec = f"{kind.tasks},{kind.select}", f"{kind.tasks},{kind.final}"
+        select_spec, final_spec = changed(kind.tasks, kind.select), changed(kind.tasks, kind.final)
         select_tasks, final_tasks = make_tasks(select_spec), make_tasks(final_spec)
         evolution = dataclasses.replace(island.search.evolution, initial_population=kind.start)
         search = dataclasses.replace(island.search, evolution=evolution)
@@ -394,7 +394,7 @@ def backprop(settings: Settings, repeats: int, keep: Callable[[dict], None]) -> 
     kept: dict[str, dict[str, list]] = {}
     for seed in range(settings.random_seed, settings.random_seed + repeats):
         for count in (1, many):
-            tasks = f"{island.search_tasks},num_tasks={count}"
+            tasks = changed(island.search_tasks, f"num_tasks={count}")
             own = dataclasses.replace(
                 settings,
                 islands=(dataclasses.replace(island, search_tasks=tasks),),
