@@ -40,6 +40,8 @@ class Interrupts:
         self.doing = "this step"
         self._say = say
         self._end_at_second = end_at_second
+        self._heard_while = self.doing
+        self._lock = threading.RLock()  # a handler may interrupt itself
         self._handled = 0
         self._may_raise = False
 
@@ -74,16 +76,20 @@ class Interrupts:
 
     def _handle(self, number: int, frame: types.FrameType | None) -> None:
         self._handled += 1
-        if self.number is None:
-            self.number = number
+        self._note(number)
         if self._may_raise or (self._handled > 1 and not self._end_at_second):
             self._may_raise = False
             raise KeyboardInterrupt
 
+    def _note(self, number: int) -> None:
+        """Remembers the first signal, by whichever thread hears of it first."""
+        with self._lock:
+            if self.number is None:
+                self.number, self._heard_while = number, self.doing
+
     def _first(self, number: int) -> None:
-        if self.number is None:
-            self.number = number
-        self._say(f"stopping after {self.doing}...")
+        self._note(number)
+        self._say(f"stopping after {self._heard_while}...")
 
     def _second(self, number: int) -> None:
         if self._end_at_second:

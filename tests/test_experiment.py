@@ -17,6 +17,7 @@ from test_islands import settings
 
 import azero_jax as az
 from azero_jax import checkpoint, experiment, repetition, run_state, stages
+from azero_jax.commands import evaluate
 from azero_jax.interrupts import Interrupts
 from azero_jax.reporting import Reporter
 
@@ -339,9 +340,12 @@ def test_drawn_seeds_are_those_of_make_tasks():
         assert (one.train_features == other.train_features).all() and (one.valid_labels == other.valid_labels).all()
 
 
-def test_a_result_that_was_changed_is_not_the_same(finished, tmp_path):
+def test_a_result_that_was_changed_is_not_the_same(finished, tmp_path, capsys):
     result = json.loads((finished / "result.json").read_text())
-    assert all(score.is_same for score in repetition.repeat(finished))
+    assert evaluate.repeat(finished) == 0
+    output = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in output] == ["stage", *stages.STAGES, "same"]
+    assert all(line.split()[1] == line.split()[2] and line.endswith("same") for line in output[1:4])
     path = tmp_path / "result.json"
     path.write_text(json.dumps(result | {"final_fitness": result["final_fitness"] + 1e-12}))
     assert [score.is_same for score in repetition.repeat(tmp_path)] == [True, True, False]

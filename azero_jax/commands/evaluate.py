@@ -49,7 +49,7 @@ def run(arguments: list[str]) -> None:
         if FLAGS.program or FLAGS.tasks:
             raise ValueError("--run says itself what is scored: expected no --program and no --tasks beside it")
         az.set_xla_flags()
-        sys.exit(_repeat(pathlib.Path(FLAGS.run)))
+        sys.exit(repeat(pathlib.Path(FLAGS.run)))
     if not FLAGS.program or not FLAGS.tasks:
         raise ValueError("--program and --tasks are needed, or --run")
     wrong = [name for name in FLAGS.baselines if name not in MODELS]
@@ -83,7 +83,7 @@ def run(arguments: list[str]) -> None:
         write_atomically(pathlib.Path(FLAGS.json), (json.dumps(scores, indent=2) + "\n").encode())
 
 
-def _repeat(directory: pathlib.Path) -> int:
+def repeat(directory: pathlib.Path) -> int:
     """Scores a run's winner again, and says whether that gives the same; the exit code is 1 if it does not."""
     repeated = repetition.repeat(directory)
     print(f"{'stage':<16}{'reported':>22}{'again':>22}")
