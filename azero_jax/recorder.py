@@ -17,7 +17,7 @@ import numpy as np
 from azero_jax import draws, ops
 from azero_jax.addresses import AddressesInUse
 from azero_jax.assembler import most_instructions
-from azero_jax.execution import on_cpu, precision
+from azero_jax.execution import on_cpu, precision, require_memory
 from azero_jax.instructions import (
     EXAMPLE_HEADER,
     SCHEDULE_COUNTS,
@@ -78,6 +78,9 @@ class Recorder:
       num_valid: validation examples of a call, at most.
       num_positions: entries of the longest schedule.
       lanes: tasks that run side by side.
+
+    Raises:
+      ValueError: an address outside the memory, or more memory is needed than there is.
     """
 
     def __init__(
@@ -109,6 +112,9 @@ class Recorder:
             self.in_use.of_registers,
             num_valid * objective.numbers,
         )
+        rows = self.layout.rows_of_scalars_and_matrices + self.layout.rows_of_vectors
+        rows += num_positions * (EXAMPLE_HEADER + features_size)
+        require_memory(3 * rows * lanes * np.dtype(dtype).itemsize, f"features_size={features_size}")
         self.objective = objective
         self.dtype = dtype
         self._population = population

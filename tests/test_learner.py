@@ -67,14 +67,20 @@ def test_a_linear_model_learns_and_comes_back_from_a_file(tmp_path):
 
 
 def test_training_by_parts_is_training_at_once():
-    x, y, new_x, _ = data(regression_tasks(num_tasks=1))
-    program = Program.from_text("def Setup():\n s2 = 0.1\ndef Predict():\n s3 = gaussian(0, 1)\n s1 = s3 * s4\n"
-                                "def Learn():\n s5 = s0 * s2\n s4 = s4 + s5\n")  # fmt: skip
+    tasks = regression_tasks(num_tasks=1)
+    x, y, new_x, _ = data(tasks)
+    # What is learned and what is predicted depends on what is drawn at each example.
+    program = Program.from_text(
+        "def Setup():\n s4 = uniform(0, 1)\ndef Predict():\n s3 = gaussian(0, 1)\n s1 = s3 * s4\n"
+        "def Learn():\n s5 = s0 * s3\n s4 = s4 + s5\n"
+    )
     at_once = Learner(program, memory=MEMORY, seed=3).fit(x, y)
     by_parts = Learner(program, memory=MEMORY, seed=3)
     for part in (slice(0, 7), slice(7, 8), slice(8, None)):
         by_parts.partial_fit(x[part], y[part])
     np.testing.assert_array_equal(at_once.predict(new_x), by_parts.predict(new_x))
+    expected = Evaluator(tasks, memory=MEMORY, seed=3).predictions([program])[0, 0]
+    np.testing.assert_array_equal(at_once.predict(new_x), expected)
 
 
 def test_a_table_is_taken_and_a_prediction_changes_nothing():
