@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -96,6 +96,19 @@ class Recorder:
         num_positions: int,
         lanes: int = 1,
     ):
+        self._arguments = (
+            program,
+            {
+                "features_size": features_size,
+                "objective": objective,
+                "memory": memory,
+                "dtype": dtype,
+                "seed": seed,
+                "num_valid": num_valid,
+                "num_positions": num_positions,
+                "lanes": lanes,
+            },
+        )
         num_valid = power_of_two(max(_FEWEST_VALID, num_valid))
         num_positions = power_of_two(max(_FEWEST_POSITIONS, num_positions))
         population = Population.from_programs([program])
@@ -138,6 +151,13 @@ class Recorder:
             packed=packed,
             words=Words(power_of_two(max(2 * _FEWEST_LINES, instructions)), num_positions, lanes),
         )
+
+    def __getstate__(self) -> tuple[Program, dict[str, Any]]:
+        return self._arguments  # the ops' functions cannot be pickled
+
+    def __setstate__(self, arguments: tuple[Program, dict[str, Any]]) -> None:
+        program, settings = arguments
+        self.__init__(program, **settings)  # type: ignore[misc]
 
     def value(self, memory: Memory, kind: str, address: int) -> np.ndarray:
         """The value of an address on the first task, float64, of shape (), (F,) or (F, F)."""

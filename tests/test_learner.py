@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 from generated import classification_tasks, multiclass_tasks, random_population, regression_tasks
@@ -58,6 +60,8 @@ def test_a_linear_model_learns_and_comes_back_from_a_file(tmp_path):
     np.testing.assert_allclose(learner.memory_["v1"], weights, atol=0.01)
     learner.save(tmp_path / "model.npz")
     again = Learner.load(tmp_path / "model.npz")
+    copied = pickle.loads(pickle.dumps(learner))
+    np.testing.assert_array_equal(copied.predict(new_x), learner.predict(new_x))
     np.testing.assert_array_equal(again.predict(new_x), learner.predict(new_x))
     # It goes on exactly, too.
     for each in (learner, again):
