@@ -68,8 +68,8 @@ def wait_for(condition, process):
 
 
 def found(directory):
-    """What a run found and told, but for times."""
-    times = ("elapsed_seconds", "individuals_per_second")
+    """What a run found and told, but for times, and how often it wrote checkpoints."""
+    times = ("elapsed_seconds", "individuals_per_second", "changed_on_resume")
     lines = [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
     lines.append(json.loads((directory / "result.json").read_text()))
     timeless = [{name: value for name, value in line.items() if name not in times} for line in lines]
@@ -92,7 +92,7 @@ def kill_again_and_again(tmp_path, flags, kills, rng):
         process.communicate()
         interrupted += process.returncode == -signal.SIGKILL
         resume = ["--resume"]
-    finish(start(*parts, *resume))
+    finish(start(*parts, *resume, "--checkpoint_seconds=60"))
     assert interrupted == kills
     assert found(tmp_path / "whole") == found(directory)
 
@@ -112,16 +112,17 @@ def test_a_run_killed_twenty_times(tmp_path, cache):
 
 
 def test_a_full_disk_ends_the_run_and_loses_nothing(tmp_path, cache):
-    flags = [cache, "--max_individuals=30000", "--checkpoint_seconds=0"]
+    flags = [cache, "--max_individuals=30000"]
     finish(start(*flags, f"--output_dir={tmp_path / 'whole'}"))
     directory = tmp_path / "full"
 
-    output, errors = finish(start(*flags, f"--output_dir={directory}", before=_SMALL_FILES), code=2)
+    small = ["--checkpoint_seconds=0", f"--output_dir={directory}"]
+    output, errors = finish(start(*flags, *small, before=_SMALL_FILES), code=2)
     assert f"File too large: '{directory}/checkpoint/state-" in errors and "Traceback" not in errors
     assert "stopped; best program so far, with search fitness 0." in output
     Program.from_text(output[output.index("def Setup") :])
     assert not list(directory.rglob("*.tmp"))
-    finish(start(*flags, f"--output_dir={directory}", "--resume"))
+    finish(start(*flags, f"--output_dir={directory}", "--resume", "--checkpoint_seconds=60"))
     assert found(tmp_path / "whole") == found(directory)
 
 
