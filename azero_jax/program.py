@@ -10,11 +10,11 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, overload
 
 import numpy as np
 
-from azero_jax import ops, text
+from azero_jax import arguments, ops, text
 from azero_jax.execution import require_memory
 from azero_jax.text import COMPONENT_FUNCTIONS, IN1, IN2, OP, OUT, Code
 
@@ -22,62 +22,121 @@ from azero_jax.text import COMPONENT_FUNCTIONS, IN1, IN2, OP, OUT, Code
 _MUCH = 2**28
 
 
-class MemorySize(NamedTuple):
-    """Addresses of each kind that programs may use; s0, s1 and v0 are among them.
-
-    The C++ release sets these when it is compiled (`definitions.h`).
-    """
-
+class _MemorySize(NamedTuple):
     scalars: int = 20
     vectors: int = 20
     matrices: int = 20
+
+
+class MemorySize(_MemorySize):
+    """Addresses of each kind that programs may use; s0, s1 and v0 are among them.
+
+    The C++ release sets these when it is compiled (`definitions.h`).
+
+    Attributes:
+      scalars, vectors, matrices: at least 2, 1 and 0, and at most `text.MAX_ADDRESS`.
+
+    Raises:
+      ValueError: a count that is no integer in range.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, scalars: int = 20, vectors: int = 20, matrices: int = 20) -> MemorySize:
+        """Checks the counts."""
+        given = zip(cls._fields, (scalars, vectors, matrices), (2, 1, 0))
+        counts = (arguments.integer(f"memory {name}", value, least, text.MAX_ADDRESS) for name, value, least in given)
+        return super().__new__(cls, *counts)
+
+    @classmethod
+    def checked(cls, memory: object) -> MemorySize:
+        """The sizes that somebody gave, as a MemorySize or as three integers.
+
+        Raises:
+          ValueError: neither, or a count out of range.
+        """
+        expected = "a MemorySize, or counts of scalars, vectors and matrices"
+        counts = arguments.sequence("memory", memory, expected)
+        if len(counts) != len(cls._fields):
+            raise ValueError(f"memory={arguments.shown(memory)}: expected {expected}")
+        return cls(*counts)
 
     def of(self, kind: str) -> int:
         """Addresses of a kind, "s", "v" or "m"."""
         return self[ops.KINDS.index(kind)]
 
     def validate(self) -> MemorySize:
-        """The same with counts of type int.
-
-        Raises:
-          ValueError: a count is no integer in range. At least s0, s1 and v0 exist.
-        """
-        for field, value, least in zip(self._fields, self, (2, 1, 0)):
-            if not isinstance(value, (int, np.integer)) or not least <= value <= text.MAX_ADDRESS:
-                raise ValueError(f"memory {field}={value!r}: expected an integer from {least} to {text.MAX_ADDRESS}")
-        return MemorySize(*map(int, self))
-
-    @classmethod
-    def checked(cls, memory: object) -> MemorySize:
-        """What was given as a memory, if it is one, or three counts.
-
-        Raises:
-          ValueError: anything else, or a count out of range.
-        """
-        if not isinstance(memory, (tuple, list)) or len(memory) != len(cls._fields):
-            raise ValueError(f"memory={memory!r}: expected a MemorySize, or counts of scalars, vectors and matrices")
-        return cls(*memory).validate()
+        """Returns itself: what is wrong was refused when it was made."""
+        return self
 
 
-class Instruction(NamedTuple):
-    """One instruction: an op, its operands' addresses and its constants.
-
-    Attributes:
-      op: row of the op table.
-      in1, in2: input addresses; 0 where the op has no such input.
-      out: output address; 0 for the no-op.
-      constants: as many numbers as the op has constants.
-    """
-
+class _Instruction(NamedTuple):
     op: ops.Op
     in1: int = 0
     in2: int = 0
     out: int = 0
     constants: tuple[float, ...] = ()
 
+
+class Instruction(_Instruction):
+    """One instruction: an op, its operands' addresses and its constants.
+
+    Attributes:
+      op: row of the op table; its name does, too.
+      in1, in2: input addresses; 0 where the op has no such input.
+      out: output address; 0 for the no-op.
+      constants: as many numbers as the op has constants.
+
+    Raises:
+      ValueError: an unknown op, an address out of range, a write to s0 or v0, another
+        number of constants, or an index outside [0, 1).
+      TypeError: an op that is none.
+    """
+
+    __slots__ = ()
+
+    def __new__(
+        cls, op: ops.Op | str, in1: int = 0, in2: int = 0, out: int = 0, constants: Iterable[float] = ()
+    ) -> Instruction:
+        """Checks and converts what was given."""
+        if isinstance(op, str):
+            op = ops.op_named(op)
+        arguments.instance("op", op, ops.Op, "the name 'SCALAR_SUM' or a row of ops.table()")
+        in1 = _operand(op, "in1", in1, op.inputs[:1])
+        in2 = _operand(op, "in2", in2, op.inputs[1:2])
+        out = _operand(op, "out", out, op.output)
+        return super().__new__(cls, op, in1, in2, out, _constants(op, constants))
+
     def __str__(self) -> str:
         code = np.array([self.op.id, self.in1, self.in2, self.out], np.int16)
         return text.print_instruction(code, np.array(self.constants, np.float64))
+
+
+def _operand(op: ops.Op, name: str, value: object, kind: str) -> int:
+    if not kind:
+        if not arguments.is_integer(value) or value != 0:
+            raise ValueError(f"{name}={arguments.shown(value)} of {op.name}: expected 0, the op has no such operand")
+        return 0
+    address = arguments.integer(f"{name} of {op.name}", value, 0, text.MAX_ADDRESS)
+    if name == "out" and kind in "sv" and address == 0:
+        raise ValueError(
+            f"out=0 of {op.name}: expected 1 or more, as {kind}0 holds the {'label' if kind == 's' else 'features'}"
+        )
+    return address
+
+
+def _constants(op: ops.Op, given: object) -> tuple[float, ...]:
+    meanings = ", ".join(op.constants) or "none"
+    expected = f"{len(op.constants)} numbers of {op.name} ({meanings})"
+    values = arguments.sequence("constants", given, expected)
+    if len(values) != len(op.constants):
+        raise ValueError(f"constants={arguments.shown(given)}: expected {expected}")
+    return tuple(
+        arguments.number(f"constant {place} of {op.name}", value, "an index in [0, 1)", lambda x: 0 <= x < 1)
+        if meaning == "index"
+        else arguments.number(f"constant {place} of {op.name}", value, accepts=lambda x: True)
+        for place, (value, meaning) in enumerate(zip(values, op.constants), start=1)
+    )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -89,25 +148,76 @@ class Program:
         other; columns op id, in1, in2, out.
       constants: float64 [n, 3].
       lengths: instructions of Setup, Predict and Learn.
+
+    Raises:
+      ValueError: arrays of other shapes, or instructions that are none: an unknown op, an
+        address out of range, a write to s0 or v0, an index outside [0, 1).
     """
 
     code: np.ndarray
     constants: np.ndarray
     lengths: tuple[int, int, int]
 
+    def __post_init__(self) -> None:
+        lengths = arguments.sequence("lengths", self.lengths, "the sizes of Setup, Predict and Learn")
+        if len(lengths) != len(COMPONENT_FUNCTIONS):
+            raise ValueError(f"lengths={arguments.shown(lengths)}: expected the sizes of Setup, Predict and Learn")
+        lengths = tuple(arguments.integer("lengths", length, 0, text.MAX_LINES) for length in lengths)
+        object.__setattr__(self, "lengths", lengths)
+        for name, kinds, dtype, width in (("code", "iu", np.int64, 4), ("constants", "iuf", np.float64, 3)):
+            array = np.asarray(getattr(self, name))
+            if array.dtype.kind not in kinds or isinstance(getattr(self, name), np.ma.MaskedArray):
+                expected = "integers" if name == "code" else "numbers"
+                raise ValueError(f"{name}: {type(getattr(self, name)).__name__} of {array.dtype}: expected {expected}")
+            if array.shape != (sum(lengths), width):
+                raise ValueError(f"{name}: shape {array.shape}: expected {(sum(lengths), width)} for lengths {lengths}")
+            object.__setattr__(self, name, array.astype(dtype))
+        self._check_instructions()
+        object.__setattr__(self, "code", self.code.astype(np.int16))
+
+    def _check_instructions(self) -> None:
+        columns = op_columns()
+        num_ops = len(columns.num_constants)
+        op = self.code[:, OP]
+        unknown = (op < 0) | (op >= num_ops)
+        if unknown.any():
+            line = int(np.argmax(unknown))
+            raise ValueError(f"code, line {line + 1}: op id {op[line]}: expected 0 to {num_ops - 1}")
+        for column, name in ((IN1, "in1"), (IN2, "in2"), (OUT, "out")):
+            kind, address = columns.kinds[column][op], self.code[:, column]
+            least = FIRST_OUTPUT[kind] if column == OUT else np.zeros(len(op), np.int64)
+            wrong = (address < least) | (address > text.MAX_ADDRESS)
+            if wrong.any():
+                line = int(np.argmax(wrong))
+                raise ValueError(
+                    f"code, line {line + 1}: {name}={address[line]} of {ops.table()[op[line]].name}: expected an "
+                    f"address from {least[line]} to {text.MAX_ADDRESS}"
+                )
+        is_index = np.arange(ops.MAX_CONSTANTS) < columns.num_indices[op][:, None]
+        wrong = is_index & ~((self.constants >= 0) & (self.constants < 1))
+        if wrong.any():
+            line, which = np.argwhere(wrong)[0]
+            raise ValueError(
+                f"constants, line {line + 1}: index {self.constants[line, which]} of {ops.table()[op[line]].name}: "
+                "expected a number in [0, 1)"
+            )
+
     @classmethod
-    def from_text(cls, source: str, memory: MemorySize | None = None) -> Program:
-        """Parses the form that the paper and the C++ release print.
+    def from_text(cls, source: str, memory: MemorySize | None = None, *, features_size: int | None = None) -> Program:
+        """Parses the form that the paper and the C++ release print; docs/language.md describes it.
 
         Args:
           source: the text.
           memory: if given, addresses must be within it.
+          features_size: F, if element indices may be integers, as in `v3[5] = -2.4`.
 
         Raises:
           ValueError: a line that does not parse, writes to s0 or v0 or uses an
             address out of range, with its number, text and what was expected.
+          TypeError: an argument of another type.
         """
-        return cls(*text.parse(source, None if memory is None else dict(zip(ops.KINDS, memory))))
+        limits = None if memory is None else dict(zip(ops.KINDS, MemorySize.checked(memory)))
+        return cls(*text.parse(source, limits, features_size))
 
     @classmethod
     def from_instructions(
@@ -116,8 +226,19 @@ class Program:
         predict: Iterable[Instruction] = (),
         learn: Iterable[Instruction] = (),
     ) -> Program:
-        """Builds a program from instructions."""
-        functions = [list(setup), list(predict), list(learn)]
+        """Builds a program from instructions.
+
+        Raises:
+          TypeError: something else than instructions.
+        """
+        functions = []
+        for name, given in zip(("setup", "predict", "learn"), (setup, predict, learn)):
+            items = arguments.sequence(name, () if isinstance(given, Instruction) else given, "a list of instructions")
+            if isinstance(given, Instruction):
+                raise TypeError(f"{name}={arguments.shown(given)}: expected a list of instructions")
+            for index, item in enumerate(items):
+                arguments.instance(f"{name}[{index}]", item, Instruction)
+            functions.append(items)
         flat = [instruction for function in functions for instruction in function]
         code = np.array([(i.op.id, i.in1, i.in2, i.out) for i in flat], np.int16).reshape(-1, 4)
         padding = (0.0,) * ops.MAX_CONSTANTS
@@ -130,16 +251,25 @@ class Program:
         return text.print_program(Code(self.code, self.constants, self.lengths))
 
     def instructions(self, function: str) -> tuple[Instruction, ...]:
-        """The instructions of "Setup", "Predict" or "Learn"."""
+        """The instructions of "Setup", "Predict" or "Learn".
+
+        Raises:
+          ValueError: another function.
+        """
+        arguments.one_of("function", function, COMPONENT_FUNCTIONS)
         which = COMPONENT_FUNCTIONS.index(function)
         start = sum(self.lengths[:which])
-        table = ops.table()
+        table, kinds = ops.table(), op_columns().kinds
+
+        def operand(line: int, column: int) -> int:
+            return int(self.code[line, column]) if kinds[column][self.code[line, OP]] != NO_KIND else 0
+
         return tuple(
             Instruction(
                 table[self.code[i, OP]],
-                int(self.code[i, IN1]),
-                int(self.code[i, IN2]),
-                int(self.code[i, OUT]),
+                operand(i, IN1),
+                operand(i, IN2),
+                operand(i, OUT),
                 tuple(self.constants[i, : len(table[self.code[i, OP]].constants)].tolist()),
             )
             for i in range(start, start + self.lengths[which])
@@ -276,7 +406,19 @@ class Population:
     def __len__(self) -> int:
         return self.code.shape[0]
 
-    def __getitem__(self, index: int) -> Program:
+    @overload
+    def __getitem__(self, index: int) -> Program: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Population: ...
+
+    def __getitem__(self, index: int | slice) -> Program | Population:
+        if isinstance(index, slice):
+            return self.take(np.arange(len(self))[index])
+        index = arguments.integer("index", index)
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"index {index}: expected {-len(self)} to {len(self) - 1}")
+        index %= len(self)
         lines = self.occupied(self.lengths[index : index + 1])[0]
         lengths = tuple(self.lengths[index].tolist())
         return Program(self.code[index][lines], self.constants[index][lines], lengths)

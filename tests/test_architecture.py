@@ -26,6 +26,7 @@ ORDER = (
     "containers",
     "execution",
     "compile_cache",
+    "arguments",
     "ops",
     "extensions",
     "text",

@@ -233,7 +233,7 @@ def test_errors_name_what_is_wrong():
         ({"strategy": "fast"}, "strategy='fast'"),
         ({"max_abs_error": 0}, "max_abs_error=0"),
         ({"num_threads": 0}, "num_threads=0"),
-        ({"memory": MemorySize(1, 1, 1)}, "memory scalars=1"),
+        ({"memory": (1, 1, 1)}, "memory scalars=1"),
         ({"memory": 5}, "memory=5: expected a MemorySize"),
         ({"memory": "abc"}, "memory='abc'"),
         ({"memory": (3, 3)}, r"memory=\(3, 3\)"),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from generated import random_population, regression_tasks
 
-from azero_jax import Evaluator, MemorySize, Population, Program
+from azero_jax import Evaluator, Instruction, MemorySize, Population, Program, ops
 from azero_jax.liveness import find_live
 
 MEMORY = MemorySize(6, 5, 4)
@@ -103,13 +103,112 @@ def test_what_is_no_sequence_of_programs_is_refused(evaluator):
     ):
         with pytest.raises(TypeError, match=message):
             evaluator.evaluate(programs)
-    for changed, message in (
-        ({"code": program.code.astype(int)}, "program 1 code: dtype int64: expected int16"),
-        ({"constants": program.constants[:, :2]}, r"program 1 constants: shape \(4, 2\)"),
-        ({"lengths": (2, 1, 0)}, r"program 1 lengths \(2, 1, 0\): expected 4 together"),
-        ({"lengths": (3, 2, -1)}, r"program 1 lengths \(3, 2, -1\)"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            evaluator.evaluate([program, dataclasses.replace(program, **changed)])
     both = evaluator.evaluate(program for _ in range(2)).fitness  # any iterable does
     np.testing.assert_array_equal(both[0], both[1])
+
+
+@pytest.mark.parametrize("counts", [(1, 1, 0), (2, 0, 0), (2, 1, -1), (10_000, 1, 1)])
+def test_memory_out_of_range(counts):
+    with pytest.raises(ValueError, match=r"^memory (scalars|vectors|matrices)=.*: expected an integer from"):
+        MemorySize(*counts)
+
+
+@pytest.mark.parametrize("count", [None, "4", 4.0, True, float("nan"), np.float64(4)])
+def test_memory_is_counted_in_integers(count):
+    with pytest.raises(ValueError, match=r"^memory vectors="):
+        MemorySize(vectors=count)
+
+
+def test_memory_accepts_numpys_integers():
+    memory = MemorySize(*np.array([4, 3, 1], np.int32))
+    assert memory == (4, 3, 1)
+    assert all(type(count) is int for count in memory)
+    for wrong in (5, None, "abc", (1, 2), (4, 3, 1, 1)):
+        with pytest.raises(ValueError, match=r"^memory.*: expected"):
+            MemorySize.checked(wrong)
+
+
+SUM, CONSTANT, ELEMENT = (ops.op_named(name) for name in ("SCALAR_SUM", "SCALAR_CONST_SET", "VECTOR_CONST_SET"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("SCALAR_SUMM", 1, 2, 3), "unknown op 'SCALAR_SUMM'.*SCALAR_SUM"),
+        ((None, 1, 2, 3), "op=None: expected an Op"),
+        ((SUM, 40_000, 2, 3), "in1 of SCALAR_SUM=40000: expected an integer from 0 to 9999"),
+        ((SUM, 1, -2, 3), "in2 of SCALAR_SUM=-2"),
+        ((SUM, 1, 2.0, 3), "in2 of SCALAR_SUM=2.0"),
+        ((SUM, 1, 2, True), "out of SCALAR_SUM=True"),
+        ((SUM, 1, 2, 0), "out=0 of SCALAR_SUM: expected 1 or more"),
+        ((SUM, 1, 2, 3, (0.5,)), r"constants=\(0.5,\): expected 0 numbers"),
+        ((CONSTANT, 1, 0, 3, (0.5,)), "in1=1 of SCALAR_CONST_SET: expected 0"),
+        ((CONSTANT, 0, 0, 3), r"constants=\(\): expected 1 numbers of SCALAR_CONST_SET \(value\)"),
+        ((CONSTANT, 0, 0, 3, 0.5), "constants=0.5: expected 1 numbers"),
+        ((CONSTANT, 0, 0, 3, ("a",)), "constant 1 of SCALAR_CONST_SET='a'"),
+        ((ELEMENT, 0, 0, 3, (1.5, 2)), r"constant 1 of VECTOR_CONST_SET=1.5: expected an index in \[0, 1\)"),
+        ((ELEMENT, 0, 0, 3, (float("nan"), 2)), "constant 1 of VECTOR_CONST_SET=nan"),
+        ((ELEMENT, 0, 0, 3, (0.5, 2, 3)), r"constants=\(0.5, 2, 3\): expected 2 numbers"),
+    ],
+)
+def test_wrong_instructions(arguments, message):
+    with pytest.raises((TypeError, ValueError), match=f"^{message}"):
+        Instruction(*arguments)
+
+
+def test_instructions_take_names_and_numpys_numbers():
+    instruction = Instruction("vector_const_set", out=np.int64(3), constants=np.array([0.5, 2], np.float32))
+    assert str(instruction) == "v3[0.5] = 2.0"
+    assert instruction == Instruction(ELEMENT, 0, 0, 3, (0.5, 2.0))
+
+
+def test_programs_are_made_of_instructions():
+    for given in ([SUM], "text", 5, Instruction(SUM, 1, 2, 3), None):
+        with pytest.raises((TypeError, ValueError), match=r"^predict"):
+            Program.from_instructions(predict=given)
+    with pytest.raises(ValueError, match=r"^function='predict': expected one of 'Setup'"):
+        Program.from_instructions().instructions("predict")
+
+
+CODE, CONSTANTS = np.array([[1, 1, 2, 3], [57, 0, 0, 3]]), np.array([[0, 0, 0], [0.5, 2, 0]])
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"code": CODE.astype(float)}, "code: ndarray of float64: expected integers"),
+        ({"code": CODE[:1]}, r"code: shape \(1, 4\): expected \(2, 4\)"),
+        ({"code": CODE + np.array([99, 0, 0, 0])}, "code, line 1: op id 100: expected 0 to"),
+        ({"code": CODE + np.array([0, 70_000, 0, 0])}, "code, line 1: in1=70001 of SCALAR_SUM"),
+        ({"code": CODE * [1, 1, 1, 0]}, "code, line 1: out=0 of SCALAR_SUM: expected an address from 1"),
+        ({"constants": np.array([["a"] * 3] * 2)}, "constants: ndarray of <U1: expected numbers"),
+        ({"constants": CONSTANTS + 0.5}, "constants, line 2: index 1.0 of VECTOR_CONST_SET"),
+        ({"lengths": (2, 1, 0)}, "code: shape"),
+        ({"lengths": (3, -1, 0)}, "lengths=-1"),
+        ({"lengths": (1.0, 1, 0)}, "lengths=1.0"),
+        ({"lengths": 2}, "lengths=2"),
+    ],
+)
+def test_wrong_arrays_of_a_program(changed, message):
+    with pytest.raises((TypeError, ValueError), match=f"^{message}"):
+        Program(**({"code": CODE, "constants": CONSTANTS, "lengths": (1, 1, 0)} | changed))
+
+
+def test_a_program_of_numpys_default_integers_is_the_same_program():
+    program = Program(CODE, CONSTANTS, np.array([1, 1, 0]))
+    assert program.code.dtype == np.int16
+    assert program == Program.from_text("def Setup():\n s3 = s1 + s2\ndef Predict():\n v3[0.5] = 2\n")
+
+
+def test_populations_are_indexed_as_lists():
+    population = random_population(5)
+    programs = list(population)
+    assert population[-1] == population[np.int64(4)] == programs[4]
+    assert list(population[1:-1]) == programs[1:-1]
+    assert list(population[::-2]) == programs[::-2]
+    assert isinstance(population[:0], Population) and len(population[:0]) == 0
+    for index in (5, -6):
+        with pytest.raises(IndexError, match=f"index {index}: expected -5 to 4"):
+            population[index]
+    with pytest.raises(ValueError, match="index='1'"):
+        population["1"]

@@ -64,7 +64,6 @@ FORMS = (
     "s{o} = mine(s{a}, s{a})",
     "s{o} = s2(s{a})",
     "s{o}s{a}",
-    "s{o} = 1s{a}",
     "def s{o}s{a}():",
     "s{o} = sin(s{a})",
     5,
