@@ -94,7 +94,8 @@ def read_npz(
             for name in wanted:
                 with archive.open(members[name]) as content:
                     arrays[name] = np.lib.format.read_array(content, allow_pickle=False)
-                    content.read(1)  # the end of the data is where its checksum is compared
+                    if content.read(1):
+                        raise _Unfit(f"array {name} has more data than its shape, {arrays[name].shape}, says")
             return arrays
     except _Unfit as error:
         raise ValueError(f"{path}: {error}") from None

@@ -20,8 +20,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from azero_jax import datasets
+from azero_jax import datasets, tables
 from azero_jax.datasets import Dataset, Source
+from azero_jax.execution import require_memory
 from azero_jax.notices import did_you_mean, shortened, tell_once
 from azero_jax.tasks import ARRAYS, Tasks
 
@@ -365,6 +366,10 @@ def kept_or_made(source: Source, asked: object, cache_dir: str, make: Callable[[
     files = datasets.files(source.dataset, source.path)
     if not files or not cache_dir:
         return make()
+    # What cannot be tasks is refused before all of it is read for its checksum.
+    require_memory(sum(file.stat().st_size for file in files), ", ".join(map(str, files)))
+    if source.dataset == "csv":
+        tables.encoding_of(files[0], source.encoding)
     kept = pathlib.Path(cache_dir).expanduser() / f"{_digest(files, [dataclasses.asdict(source), asked])}.npz"
     if (tasks := _read_kept(kept)) is not None:
         return tasks

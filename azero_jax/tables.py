@@ -226,7 +226,7 @@ def read_table(path: pathlib.Path, how: TableFormat = TableFormat()) -> Table:
       OSError: it cannot be read.
     """
     size = check_file(path, "a text file with a table")
-    encoding = _encoding(path, how.encoding)
+    encoding = encoding_of(path, how.encoding)
     sample = _sample(path, encoding)
     _check_first_line(path, sample)
     separator = dialects.SEPARATORS.get(how.separator) or dialects.find_separator(sample)
@@ -241,7 +241,13 @@ def read_table(path: pathlib.Path, how: TableFormat = TableFormat()) -> Table:
     return reading.table(how.header, lines.comments)
 
 
-def _encoding(path: pathlib.Path, asked: str) -> str:
+def encoding_of(path: pathlib.Path, asked: str = "auto") -> str:
+    """The encoding of a text file, by its first bytes.
+
+    Raises:
+      ValueError: it is empty, or no text.
+      OSError: it cannot be read.
+    """
     with open(path, "rb") as file:
         start = file.read(4096)
     if not start:

@@ -78,6 +78,12 @@ def test_headers_that_promise_more_than_there_is(tmp_path, shape):
         datasets.load("npz", str(tmp_path / "big.npz"))
 
 
+def test_headers_that_promise_less_than_there_is(tmp_path):
+    archive_of(tmp_path / "cut.npz", features=npy((5, 1), bytes(80)), labels=npy((5,), bytes(40)))
+    with pytest.raises(ValueError, match=r"cut\.npz: array features has more data than its shape, \(5, 1\), says"):
+        datasets.load("npz", str(tmp_path / "cut.npz"))
+
+
 def test_zeros_that_unpack_to_gigabytes(tmp_path, monkeypatch):
     monkeypatch.setattr(archives, "_LARGE", 1_000_000)
     archive_of(tmp_path / "bomb.npz", features=npy((2**18, 1), bytes(2**21)), labels=npy((2**18,), bytes(2**21)))

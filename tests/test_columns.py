@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas
 import pytest
 
 from azero_jax.columns import ColumnChoice, encode, examples_of, table_of
@@ -140,7 +141,6 @@ def test_truths_are_numbers(tmp_path):
 
 
 def test_frames_and_arrays():
-    pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame({"a": [1.5, 2, 3, 4], "b": pandas.array([1, 2, 3, 4], dtype="Int64")})
     labels = pandas.Series(["x", "y", "x", "y"], name="kind").astype("category")
     found = examples_of(table_of(frame, labels))

@@ -66,6 +66,14 @@ def test_tasks_that_cannot_be_made(counts, train, valid, message):
         projected_tasks.binary_tasks(dataset(counts), asked([1], train, valid))
 
 
+def test_a_sparse_file_of_terabytes_is_refused_at_once(tmp_path):
+    for size, message in ((2**33, "holds a NUL byte at 0"), (2**43, r"needs about 8\.0 TiB of memory")):
+        with open(tmp_path / "sparse.csv", "wb") as file:
+            file.truncate(size)
+        with pytest.raises(ValueError, match=message):
+            make_tasks(f"projected_binary_classification:dataset=csv,path={tmp_path}/sparse.csv")
+
+
 @pytest.fixture
 def spec(tmp_path):
     x = np.random.default_rng(0).normal(size=(200, 3))

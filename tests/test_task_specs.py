@@ -7,6 +7,7 @@ import pathlib
 import re
 
 import numpy as np
+import pandas
 import pytest
 
 import azero_jax as az
@@ -162,9 +163,8 @@ def test_order_in_time_is_kept(tmp_path):
 
 
 def test_tasks_from_arrays():
-    pandas = pytest.importorskip("pandas")
-    frame = pandas.DataFrame(X, columns=["a", "b", "c"])
-    binary = tasks_from_arrays(frame, pandas.Series(np.where(X[:, 0] > 0, "up", "down")), num_tasks=2)
+    words = np.where(X[:, 0] > 0, "up", "down")
+    binary = tasks_from_arrays(X, words, num_tasks=2)
     assert binary.loss == "accuracy" and binary.train_features.shape == (2, 100, 3)
     assert "2 classes: down (" in binary.description
     assert tasks_from_arrays(X, X[:, 0] * 2).loss == "rmse"
@@ -172,6 +172,9 @@ def test_tasks_from_arrays():
     assert many.loss == "multiclass_accuracy" and many.features_size == 8
     with pytest.raises(ValueError, match="row 0, column 0: a value is missing"):
         tasks_from_arrays(np.full((20, 2), np.nan), np.arange(20) % 2)
+    frame = pandas.DataFrame(X, columns=["a", "b", "c"])
+    of_frame = tasks_from_arrays(frame, pandas.Series(words), num_tasks=2)
+    np.testing.assert_array_equal(of_frame.train_features, binary.train_features)
 
 
 def test_the_page_on_data_names_every_parameter():
