@@ -132,7 +132,7 @@ def measure_ops(features_size: int, num_tasks: int, dtype: str, repeats: int) ->
       repeats: timed runs of each, of which the fastest counts.
 
     Returns:
-      For each: op, features_size, nanoseconds, and floor_nanoseconds, what it takes to
+      For each: op, features_size, seconds of each run, nanoseconds, and floor_nanoseconds, what it takes to
       read the operands and write the result once at the speed of copying in the
       level-1 cache.
     """
@@ -161,7 +161,7 @@ def measure_ops(features_size: int, num_tasks: int, dtype: str, repeats: int) ->
             lambda code, examples: in_one_loop(lambda zero, _: run(code | zero, examples), code[WORD_SIZE], no_results)
         )
 
-        def fastest(copies: int, instruction: np.ndarray) -> float:
+        def run_times(copies: int, instruction: np.ndarray) -> list[float]:
             code = np.zeros(config.words.size, np.uint32)
             words = code[: config.words.first_position].reshape(-1, WORD_SIZE)
             words[0, OPCODE] = Control.START
@@ -174,7 +174,7 @@ def measure_ops(features_size: int, num_tasks: int, dtype: str, repeats: int) ->
                 started = time.perf_counter()
                 np.asarray(machine(on_device, examples))
                 seconds.append(time.perf_counter() - started)
-            return min(seconds[1:])
+            return seconds[1:]
 
         rows = []
         for op in ops.table():
@@ -185,14 +185,16 @@ def measure_ops(features_size: int, num_tasks: int, dtype: str, repeats: int) ->
             if op.output:
                 instruction[OUTPUT] = layout.rows(op.output)[4]
             # The difference of two counts leaves out what a call costs.
-            seconds = fastest(_COPIES_OF_AN_OP, instruction) - fastest(_COPIES_OF_AN_OP // 8, instruction)
+            short = min(run_times(_COPIES_OF_AN_OP // 8, instruction))
+            seconds = [some - short for some in run_times(_COPIES_OF_AN_OP, instruction)]
             values = sum(layout.size(kind) for kind in op.inputs)
             values += 1 if op.writes_one_element else layout.size(op.output) if op.output else 0
             rows.append(
                 {
                     "op": op.name,
                     "features_size": features_size,
-                    "nanoseconds": seconds / (_COPIES_OF_AN_OP - _COPIES_OF_AN_OP // 8) * 1e9,
+                    "seconds": seconds,
+                    "nanoseconds": min(seconds) / (_COPIES_OF_AN_OP - _COPIES_OF_AN_OP // 8) * 1e9,
                     "floor_nanoseconds": values * lanes * np.dtype(dtype).itemsize / bytes_per_nanosecond,
                 }
             )

@@ -13,6 +13,7 @@ from azero_jax import gradient_descent, tuning
 from azero_jax.addresses import smallest_memory
 from azero_jax.evaluator import ROOM_FOR_ALL_FEATURES, Evaluator
 from azero_jax.initial_programs import HAND_WRITTEN
+from azero_jax.intervals import half_width, interval
 from azero_jax.liveness import simplify
 from azero_jax.program import MemorySize, Population, Program
 from azero_jax.tasks import Tasks
@@ -105,18 +106,12 @@ def fitness(contender: Contender, tasks: Tasks, **how: Any) -> np.ndarray:
     return gradient_descent.evaluate(contender.model, tasks, hyperparameters, **_of_models(how))[0]
 
 
-def interval(values: Sequence[float] | np.ndarray) -> tuple[float, float]:
-    """Mean, and half the width of its 95 % interval over independent values (1.96 standard errors)."""
-    values = np.asarray(values)
-    if len(values) < 2:
-        return float(values.mean()), float("nan")
-    return float(values.mean()), float(1.96 * values.std(ddof=1) / np.sqrt(len(values)))
-
-
 def table(scores: Mapping[str, Sequence[float]]) -> str:
     """A Markdown table of fitness per task: mean, interval, worst and best."""
     lines = ["| | mean fitness | 95 % interval | worst task | best task | tasks |", "|---|---|---|---|---|---|"]
     for name, values in scores.items():
-        mean, half = interval(values)
-        lines.append(f"| {name} | {mean:.4f} | ± {half:.4f} | {min(values):.4f} | {max(values):.4f} | {len(values)} |")
+        lines.append(
+            f"| {name} | {interval(values)[0]:.4f} | {half_width(values, 4)} | {min(values):.4f} | {max(values):.4f} | "
+            f"{len(values)} |"
+        )
     return "\n".join(lines)

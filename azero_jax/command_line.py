@@ -291,6 +291,25 @@ def _groups(values: flags.FlagValues) -> dict[str, list[flags.Flag]]:
     return {name: some for name, some in values.flags_by_module_dict().items() if name not in sys.modules}
 
 
+def check_writable(flag: str, path: str | None) -> None:
+    """Refuses a file that cannot be written, before the work whose result it is for.
+
+    Args:
+      flag: that names the file.
+      path: None or empty for no file.
+
+    Raises:
+      ValueError: the message names the flag.
+    """
+    if not path:
+        return
+    file = pathlib.Path(path).absolute()
+    if file.is_dir() or not file.parent.is_dir():
+        raise ValueError(f"--{flag}={path}: expected a file in a directory that exists")
+    if not os.access(file if file.exists() else file.parent, os.W_OK):
+        raise ValueError(f"--{flag}={path}: no permission to write it")
+
+
 # Help.
 
 

@@ -340,10 +340,7 @@ def _checked_size(path: pathlib.Path) -> int:
 
 
 def _load_svhn(name: str, directory: pathlib.Path) -> Dataset:
-    try:
-        from scipy.io import loadmat, whosmat
-    except ImportError as error:
-        raise ValueError("dataset svhn: needs scipy, from `pip install scipy`") from error
+    from scipy.io import loadmat, whosmat
 
     def read(file_name: str) -> Split:
         path = directory / file_name

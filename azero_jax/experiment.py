@@ -99,7 +99,7 @@ def run(
       ValueError: settings that contradict each other or their tasks, a directory that
         holds a run or is in use, or a checkpoint of other settings. Nothing was touched.
       OSError: a file cannot be read or written; the best program so far has been printed.
-      WorkerDied: workers die again and again.
+      WorkerDied: workers die, or stop working, again and again.
       Interrupted: `stop_requested` or `signals` said so, or nobody reads the output; files
         are up to date.
       KeyboardInterrupt: Ctrl-C; files are up to date.
@@ -344,6 +344,8 @@ class _Runner:
                 break
             except WorkerDied as error:
                 self._go_back(error)
+                if self._must_stop():  # all is on disk as it was saved
+                    raise _Stop from None
         progress = self.progress
         winner, candidate = progress.winner, progress.candidate
         assert candidate is not None
@@ -665,8 +667,10 @@ class _Runner:
         self.deaths += 1
         if self.deaths == _MOST_DEATHS:
             raise WorkerDied(f"{error}; {_MOST_DEATHS} workers died since the last checkpoint") from error
-        self.reporter.line(f"{error}; going on from the last checkpoint with new workers")
+        where = "from the last checkpoint" if self.saved.snapshots else "from the start of this experiment"
+        self.reporter.line(f"{error}; going on {where} with new workers")
         self.clock.search_ends(self._individuals_of_run())
+        self.status = []
         self.state = self.saved.copy()
         self.progress = self.state.progress
         self.reporter.rewind(self.saved_position, self.state.individuals)

@@ -8,7 +8,6 @@ says at once that it has been heard, and ends the process at a second one.
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
 import signal
 import socket
@@ -17,6 +16,8 @@ import threading
 import types
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
+
+from azero_jax import worker_process
 
 # What ends a command: Ctrl-C, `kill`, and a terminal that is closed.
 COMMAND_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
@@ -98,8 +99,7 @@ class Interrupts:
 
 def end_now(code: int) -> None:
     """Ends the process and those it has started, without another look at anything."""
-    for child in multiprocessing.active_children():
-        child.kill()
+    worker_process.kill_all()
     os._exit(code)
 
 

@@ -8,14 +8,21 @@ import sys
 from collections.abc import Iterable
 
 _TOLD: set[str] = set()
+_is_worker = False
 
 
 def tell_once(text: str) -> None:
     """Prints a line to standard error, unless this process has done so before, or is a worker of one that has."""
-    if text in _TOLD or sys.stderr is None or multiprocessing.parent_process() is not None:
+    if text in _TOLD or sys.stderr is None or _is_worker or multiprocessing.parent_process() is not None:
         return
     _TOLD.add(text)
     print(text, file=sys.stderr, flush=True)
+
+
+def leave_to_parent() -> None:
+    """Tells nothing from now on: this process is a worker of one that has."""
+    global _is_worker
+    _is_worker = True
 
 
 def shortened(text: object, length: int = 80) -> str:

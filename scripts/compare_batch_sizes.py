@@ -1,6 +1,6 @@
 """Does making many children from one population cost the search anything?
 
-    python scripts/compare_batch_sizes.py --flagfile=scripts/flagfiles/linear_demo.flags --max_individuals=1000000
+    python scripts/compare_batch_sizes.py linear_demo --max_individuals=1000000
 
 Runs one experiment per seed and batch size, with the settings of the flags, until
 the best program is above --sufficient_fitness on the select tasks (tried every
@@ -13,16 +13,19 @@ import dataclasses
 import pathlib
 import statistics
 import sys
+from collections.abc import Sequence
 
 import numpy as np
 
 try:
-    import azero_jax  # noqa: F401
+    import azero_jax
 except ModuleNotFoundError:
     sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+    import azero_jax
 
-from azero_jax import flags
-from azero_jax.command_line import FLAGS, Command, Group, no_more, start
+from azero_jax import command_line, flags
+from azero_jax.command_line import FLAGS, Command, Group
+from azero_jax.intervals import shown
 from azero_jax.search import Search, make_evaluator
 from azero_jax.settings import Settings
 from azero_jax.task_specs import make_tasks
@@ -32,7 +35,7 @@ _TRY_EVERY = 1_000
 
 def define() -> None:
     """Defines the flags."""
-    group = Group("What is compared")
+    group = Group("The comparison")
     group.names("batch_sizes", ["1", "100", "1000"], "child batch sizes to compare")
     group.integer("seeds", 10, "seeds of each", least=1)
     flags.define()
@@ -55,40 +58,66 @@ def search(settings: Settings, seed: int) -> tuple[int | None, float]:
     return None, run.best()[1]
 
 
-def main(arguments: list[str]) -> None:
-    """Prints one line for each batch size."""
-    no_more(arguments)
-    wrong = [size for size in FLAGS.batch_sizes if not (size.isdecimal() and int(size))]
-    if wrong:
-        raise ValueError(f"--batch_sizes: {wrong[0]!r}: expected positive integers")
+def with_batches_of(settings: Settings, size: str) -> Settings:
+    """The same settings with another batch size.
+
+    Raises:
+      ValueError: it is none that a population allows.
+    """
+    if not (size.isascii() and size.isdigit() and int(size)):
+        raise ValueError(f"--batch_sizes: {size!r}: expected whole numbers, at least 1")
+    island = settings.islands[0]
+    evolution = dataclasses.replace(island.search.evolution, child_batch_size=int(size))
+    search_settings = dataclasses.replace(island.search, evolution=evolution)
+    return dataclasses.replace(settings, islands=(dataclasses.replace(island, search=search_settings),))
+
+
+def line(size: str, settings: Settings, runs: Sequence[tuple[int | None, float]]) -> str:
+    """How the searches of one batch size went."""
+    found = [count for count, _ in runs]
+    needed = [count for count in found if count is not None]
+    spent = sum(settings.max_individuals if count is None else count for count in found)
+    median = f"median of those {statistics.median(needed):,.0f}" if needed else "no median"
+    each = f"{spent / len(needed):,.0f} programs per success" if needed else f"no success in {spent:,} programs"
+    return (
+        f"batch {size:>5}: {len(needed)} of {len(found)} seeds within {settings.max_individuals:,} programs, {median}; "
+        f"{each}; mean best fitness {shown([best for _, best in runs], 4)}"
+    )
+
+
+def run(arguments: list[str]) -> None:
+    """Prints one line for each batch size; an interrupted one counts the seeds that are done."""
+    command_line.no_more(arguments)
     base = flags.settings()
-    for size in FLAGS.batch_sizes:
-        island = base.islands[0]
-        evolution = dataclasses.replace(island.search.evolution, child_batch_size=int(size))
-        search_settings = dataclasses.replace(island.search, evolution=evolution)
-        settings = dataclasses.replace(base, islands=(dataclasses.replace(island, search=search_settings),))
-        runs = [search(settings, seed) for seed in range(FLAGS.seeds)]
-        found = [count for count, _ in runs]
-        needed = [count for count in found if count is not None]
-        spent = sum(settings.max_individuals if count is None else count for count in found)
-        print(
-            f"batch {size:>5}: {len(needed)} of {len(found)} seeds within {settings.max_individuals:,} programs, "
-            f"median of those {statistics.median(needed) if needed else float('nan'):,.0f}; "
-            f"{spent / max(len(needed), 1):,.0f} programs per success; "
-            f"mean best fitness {statistics.mean(best for _, best in runs):.4f}",
-            flush=True,
-        )
+    every = {size: with_batches_of(base, size) for size in FLAGS.batch_sizes or [""]}
+    if len(base.islands) > 1:
+        raise ValueError(f"--num_islands={len(base.islands)}: expected 1")
+    if not base.select_tasks:
+        raise ValueError("--select_tasks: expected the tasks that decide whether a program suffices")
+    if not base.max_individuals:
+        raise ValueError("--max_individuals=0: expected how many programs each search makes")
+    azero_jax.set_xla_flags()
+    flags.use_compilation_cache()
+    for size, settings in every.items():
+        runs: list[tuple[int | None, float]] = []
+        try:
+            for seed in range(FLAGS.seeds):
+                runs.append(search(settings, seed))
+        finally:
+            if runs:
+                print(line(size, settings, runs), flush=True)
 
 
 COMMAND = Command(
     usage="[FLAGFILE] --name=value ...",
-    what="""Compares how far searches come whose children are made in batches of several sizes, one experiment per seed
-    and size.""",
+    what="""Does making many children from one population cost the search anything? Runs one experiment per seed and
+    batch size, and prints how many succeeded and how far they came.""",
     examples=("linear_demo --max_individuals=1000000",),
     define=define,
-    run=main,
+    run=run,
     flagfiles=True,
 )
 
+
 if __name__ == "__main__":
-    start("compare_batch_sizes.py", COMMAND, sys.argv[1:])
+    command_line.start("compare_batch_sizes.py", COMMAND, sys.argv[1:])

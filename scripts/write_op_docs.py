@@ -99,6 +99,9 @@ def main() -> None:
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
-        print(__doc__)
-        sys.exit(0 if sys.argv[1:] == ["--help"] else f"unexpected argument {sys.argv[1]!r}")
+        if sys.argv[1:] == ["--help"]:
+            print(__doc__)
+            sys.exit(0)
+        print(f"write_op_docs.py: error: unexpected argument {sys.argv[1]!r}: expected none", file=sys.stderr)
+        sys.exit(2)
     main()

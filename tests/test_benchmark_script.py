@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import pathlib
+import signal
 import subprocess
 import sys
+import types
 
 import pytest
+from processes import alive, children
+
+from azero_jax.commands import benchmark as benchmark_command
 
 SCRIPT = pathlib.Path(__file__).parent.parent / "scripts" / "benchmark.py"
 
 
-def benchmark(*arguments):
+def benchmark(*arguments, **how):
     command = [sys.executable, str(SCRIPT), "--repeats=1", "--num_examples=5", "--programs=40", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, **how)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +53,10 @@ def test_every_setting_is_a_row(measured):
         assert len(row["seconds"]) == 1
         # GPops/s and nanoseconds per instruction and task are the same number, inverted.
         assert row["gpops_per_second"] * row["ns_per_instruction_and_task"] == pytest.approx(1)
-    assert len(table.splitlines()) == 2 + len(numbers["rows"])
+    # A long setting has a short name of its own.
+    _, legend, _, *lines = table.splitlines()
+    assert legend == f"xla1: {own}" and len(lines) == len(numbers["rows"])
+    assert [line.split()[7] for line in lines] == ["ours", "ours", "xla1", "xla1"]
     with open(csv_file, newline="") as file:
         rows = list(csv.DictReader(file))
     assert [float(row["programs_per_second"]) for row in rows] == [
@@ -64,9 +73,53 @@ def test_two_files_compare_row_by_row(measured, tmp_path):
     faster.write_text(json.dumps(numbers))
     done = benchmark(f"--compare={json_file},{faster}")
     assert done.returncode == 0
-    lines = done.stdout.splitlines()[1:]
+    lines = done.stdout.splitlines()[2:-1]
     assert len(lines) == 4
-    assert all(line.endswith(" 3.00") for line in lines)
+    assert all(line.endswith(" 3.00  n=1, interval from 5") for line in lines)
+
+
+def test_an_interrupt_keeps_what_was_measured(tmp_path):
+    path = tmp_path / "numbers.json"
+    command = [sys.executable, str(SCRIPT), "--repeats=1", "--num_examples=5", "--programs=40", f"--json={path}"]
+    process = subprocess.Popen(
+        [*command, "--workloads=linear", "--features_sizes=2,3,4,5,6,7"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    line = ""
+    while not line.strip().startswith("linear"):
+        line = process.stdout.readline()
+        assert line, process.stderr.read()
+    measuring = children(process.pid)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130 and "Traceback" not in errors, errors
+    rows = json.loads(path.read_text())["rows"]
+    assert rows[0]["features_size"] == 2 and len(rows) < 6
+    assert measuring and not any(alive(some) for some in measuring)
+
+
+def test_searches_have_seeds_of_their_own(monkeypatch):
+    commands = []
+
+    def run(command, **how):
+        commands.append(command)
+        (directory,) = [part.partition("=")[2] for part in command if part.startswith("--output_dir=")]
+        pathlib.Path(directory).mkdir()
+        seed = len(commands)
+        reports = [{"individuals": 1000 * number, "elapsed_seconds": 2.0 + number / seed} for number in (0, 1, 1)]
+        (pathlib.Path(directory) / "metrics.jsonl").write_text("".join(json.dumps(some) + "\n" for some in reports))
+
+    monkeypatch.setattr(benchmark_command.subprocess, "run", run)
+    monkeypatch.setattr(
+        benchmark_command, "FLAGS", types.SimpleNamespace(repeats=3, search_individuals=6000), raising=True
+    )
+    measured = benchmark_command.measure_search(1, "float32", "auto")
+    seeds = [part for command in commands for part in command if part.startswith("--random_seed")]
+    assert seeds == ["--random_seed=1", "--random_seed=2", "--random_seed=3"]
+    assert measured["seconds"] == pytest.approx([6.0, 3.0, 2.0]) and measured["spread"] > 1
+    assert measured["programs_per_second"] == pytest.approx(2000)
 
 
 def test_every_op_is_timed(tmp_path):
@@ -91,12 +144,21 @@ def test_every_op_is_timed(tmp_path):
             "--xla: 'our --xla_dump_to=d': expected ours, default, or flags that begin",
         ),
         (["--platforms=abacus"], "abacus"),
+        (["--workloads="], "--workloads: '': expected some of random"),
+        (["--task_counts=0"], "--task_counts: '0': expected whole numbers, at least 1"),
+        (["--json=/no/such/directory/x.json"], "--json=/no/such/directory/x.json: expected a file in a directory"),
+        (["--plot=speed.png"], "--plot needs matplotlib"),
+        (["--against=no-such-revision"], "--against=no-such-revision: "),
+        (["--repeat=3"], "unknown flag --repeat: did you mean --repeats?"),
         (["--compare=missing.json,missing.json"], "missing.json"),
         (["--compare=one.json"], "--compare: expected two files, got one.json"),
     ],
 )
-def test_wrong_input_is_named(arguments, message):
-    done = benchmark("--features_sizes=2", "--workloads=linear", *arguments)
-    assert done.returncode == 2
+def test_wrong_input_is_named(arguments, message, tmp_path):
+    # As if matplotlib were not installed.
+    (tmp_path / "matplotlib.py").write_text("raise ModuleNotFoundError('No module named matplotlib')")
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    done = benchmark("--features_sizes=2", "--workloads=linear", *arguments, env=environment)
+    assert done.returncode == 2 and not done.stdout
     assert message in done.stderr
-    assert "Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) == 1

@@ -129,12 +129,6 @@ def test_constants_are_tuned_and_nothing_else():
     assert tune_constants(program, evaluator, 0)[0] == program
 
 
-def test_intervals():
-    mean, half = claims.interval([1.0, 2.0, 3.0, 4.0])
-    assert mean == 2.5 and half == pytest.approx(1.96 * np.sqrt(5 / 3) / 2)
-    assert np.isnan(claims.interval([1.0])[1])
-
-
 def test_large_features_run_in_the_memory_that_a_program_needs():
     spec = "scalar_linear_regression:features_size=1000,num_tasks=3,num_train_examples=20,num_valid_examples=10"
     tasks = make_tasks(spec)

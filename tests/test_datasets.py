@@ -100,7 +100,8 @@ def test_mnist(tmp_path, name, zipped):
 
 
 def test_svhn(tmp_path):
-    savemat = pytest.importorskip("scipy.io").savemat
+    from scipy.io import savemat
+
     for name in ("train", "test"):
         data, labels = RNG.integers(0, 256, (32, 32, 3, 20), np.uint8), np.arange(1, 21) % 10
         savemat(tmp_path / f"{name}_32x32.mat", {"X": data, "y": np.where(labels == 0, 10, labels)[:, None]})

@@ -1,81 +1,22 @@
-"""Searches step by step, islands and what they exchange, workers, and runs that go on after one dies."""
+"""Searches step by step, islands and what they exchange."""
 
 from __future__ import annotations
 
 import collections
 import dataclasses
-import io
-import multiprocessing
-import os
-import signal
 
-import jax
 import numpy as np
 import pytest
 from generated import regression_tasks
+from island_runs import SPACE, TASKS, records_of, search_settings, settings
 
-from azero_jax import MemorySize, Program, experiment
+from azero_jax import MemorySize, Program
 from azero_jax.evolution import EvolutionSettings
 from azero_jax.islands import arrivals
-from azero_jax.mutation import SearchSpace
 from azero_jax.program import Population
-from azero_jax.reporting import Reporter
-from azero_jax.scoring import EquivalenceSettings, HurdleSettings
 from azero_jax.search import HallOfFame, Search, SearchSettings
 from azero_jax.settings import IslandSettings, MigrationSettings, Settings
-from azero_jax.workers import Islands, WorkerDied
-
-OPS = ("SCALAR_CONST_SET", "VECTOR_INNER_PRODUCT", "SCALAR_DIFF", "SCALAR_VECTOR_PRODUCT", "VECTOR_SUM")
-SPACE = SearchSpace(MemorySize(4, 3, 0), OPS, OPS, OPS, (2, 1, 3), (1, 1, 1), (4, 3, 6))
-TASKS = "scalar_linear_regression:features_size=3,num_tasks=4,num_train_examples=20,num_valid_examples=10"
-
-
-def search_settings(**evolution):
-    evolution = {"population_size": 40, "child_batch_size": 20, "mutate_prob": 0.9} | evolution
-    return SearchSettings(
-        space=SPACE,
-        evolution=EvolutionSettings(**evolution),
-        equivalence=EquivalenceSettings(cache_size=500, forget_every=5),
-        hurdle=HurdleSettings(percentile=50, move_every=100),
-    )
-
-
-def settings(num_islands=3, **changes):
-    # Islands of their own: sizes, methods and tasks differ.
-    islands = tuple(
-        IslandSettings(
-            TASKS.replace("num_tasks=4", f"num_tasks={4 + number}"), search_settings(tournament_size=3 + number)
-        )
-        for number in range(num_islands)
-    )
-    changes = {"migration": MigrationSettings(every=200), "max_individuals": 3000, "random_seed": 5} | changes
-    return Settings(islands, select_tasks=TASKS.replace("num_tasks=4", "num_tasks=20"), **changes)
-
-
-def records_of(run_settings, **arguments):
-    """Everything that a run reports and returns, but for times."""
-    records = []
-    reporter = Reporter(arguments.get("output_dir"), io.StringIO())
-    arguments = {"progress_every": 600, "on_report": records.append, "reporter": reporter} | arguments
-    result = experiment.run(run_settings, **arguments)
-    timeless = [
-        {name: value for name, value in record.items() if name not in ("elapsed_seconds", "individuals_per_second")}
-        for record in [*records, result]
-    ]
-    return timeless
-
-
-@pytest.fixture(scope="module", autouse=True)
-def compiled_once(tmp_path_factory):
-    """Workers, fresh processes, share what they compile."""
-    names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
-    before = [getattr(jax.config, name) for name in names]
-    for name, value in zip(names, (str(tmp_path_factory.mktemp("cache")), 0.5)):
-        jax.config.update(name, value)
-    yield
-    for name, value in zip(names, before):
-        jax.config.update(name, value)
-
+from azero_jax.workers import Islands
 
 # A search as a library.
 
@@ -230,54 +171,9 @@ def _population(snapshot):
 # Whole runs.
 
 
-def test_workers_change_nothing():
-    here = records_of(settings(), num_workers=0)
-    assert here[-1]["individuals"] >= 3000 and here[-2]["migrations"] == 5
-    assert len(here[-2]["islands"]) == 3
-    assert records_of(settings(), num_workers=2) == here
-
-
 def test_pauses_change_nothing(tmp_path):
     here = records_of(settings())
     assert records_of(settings(), output_dir=tmp_path, checkpoint_seconds=0) == here
-
-
-def test_a_worker_that_dies_is_replaced(tmp_path):
-    whole = records_of(settings())
-    killed = []
-
-    def kill(record):
-        if record["individuals"] > 1000 and not killed:
-            (worker,) = multiprocessing.active_children()
-            killed.append(worker.pid)
-            os.kill(worker.pid, signal.SIGKILL)
-
-    told = []
-    result = records_of(
-        settings(), num_workers=1, output_dir=tmp_path, on_report=lambda record: (told.append(record), kill(record))
-    )
-    assert killed and result[-1] == whole[-1]
-    # What was told between the last checkpoint and the death is told again, and stands in the file once.
-    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
-    assert len(lines) == len(whole) - 1 < len(told)
-    assert not multiprocessing.active_children()
-
-
-def test_workers_that_die_again_and_again_end_the_run():
-    def kill(record):
-        for worker in multiprocessing.active_children():
-            os.kill(worker.pid, signal.SIGKILL)
-
-    with pytest.raises(WorkerDied, match=r"azero_jax islands 0 to 2: .* exit code -9; 3 workers died since the last"):
-        records_of(settings(), num_workers=1, on_report=kill, checkpoint_seconds=1e9)
-
-
-def test_errors_of_workers_reach_the_user():
-    wrong = dataclasses.replace(settings().islands[0], search_tasks="npz:path=/no/such.npz")
-    with pytest.raises((ValueError, OSError), match=r"/no/such\.npz"):
-        Islands(dataclasses.replace(settings(), islands=(wrong,)), 1, num_workers=1)
-    with pytest.raises(ValueError, match="num_workers=4: expected 0 to 3, the number of islands"):
-        Islands(settings(), 1, num_workers=4)
 
 
 def test_islands_share_their_search_space():

@@ -12,6 +12,11 @@ def test_a_notice_is_told_once_and_not_by_workers(capsys, monkeypatch):
     monkeypatch.setattr(multiprocessing, "parent_process", lambda: "the one that has told")
     notices.tell_once("told by a worker")
     assert not capsys.readouterr().err
+    monkeypatch.undo()
+    monkeypatch.setattr(notices, "_is_worker", False)
+    notices.leave_to_parent()
+    notices.tell_once("told by a worker of ours")
+    assert not capsys.readouterr().err
 
 
 def test_words():

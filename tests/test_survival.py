@@ -13,6 +13,7 @@ import sys
 import time
 
 import pytest
+from processes import alive, children
 
 from azero_jax import Program
 from azero_jax.experiment import load
@@ -166,17 +167,6 @@ def test_an_interrupt_of_all_processes_is_for_the_command(tmp_path, cache):
         _, errors = finish(process, 130)
         assert "Traceback" not in errors
         assert json.loads((directory / "result.json").read_text())["status"] == "interrupted"
-
-
-def children(pid):
-    """Processes that a process has started, itself or through another, by Linux's list."""
-    status = {path.parent.name: path.read_text() for path in pathlib.Path("/proc").glob("[0-9]*/stat")}
-    return [int(child) for child, text in status.items() if int(text.rpartition(")")[2].split()[1]) == pid]
-
-
-def alive(pid):
-    path = pathlib.Path(f"/proc/{pid}/stat")
-    return path.exists() and path.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 def status_of(directory):

@@ -4,6 +4,7 @@
     azero benchmark --xla="ours;default"              our XLA flags against XLA's own
     azero benchmark --mode=ops --features_sizes=4,16  nanoseconds of every op
     azero benchmark --compare=before.json,after.json  two runs, as ratios
+    azero benchmark --against=HEAD                    this version and another one in turn, as ratios
 
 Every combination of platform, XLA setting and threads runs in a process of its own,
 because XLA reads its flags once; workloads, sizes, task counts, dtypes and strategies
@@ -20,6 +21,7 @@ import itertools
 import json
 import os
 import pathlib
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -29,8 +31,11 @@ import jax
 
 import azero_jax
 from azero_jax import Evaluator, benchmarking
-from azero_jax.command_line import FLAGS, HIDDEN, Command, Group, given_flags, no_more
+from azero_jax.command_line import FLAGS, HIDDEN, Command, Group, check_writable, given_flags, no_more
 from azero_jax.evaluator import DTYPES, STRATEGIES
+from azero_jax.files import write_atomically
+from azero_jax.side_by_side import SideBySide, check_out, end, rounds
+from azero_jax.speed_ratios import KEY, compare, key, legend, names_of_xla
 from azero_jax.version import versions
 
 
@@ -60,11 +65,13 @@ def define() -> None:
     result.text("csv", None, "file for the table")
     result.text("plot", None, "picture of the table, such as speed.png; needs matplotlib")
     result.names("compare", None, "two files of --json: prints the second's speed as a ratio to the first's")
+    result.text(
+        "against", None, "a git revision: prints this version's speed as a ratio to its, from processes in turn"
+    )
+    result.integer("rounds", 5, "processes of each version, with --against", least=1)
     result.text("child", None, HIDDEN)  # the settings of one process, as JSON
 
 
-_SETTINGS = ("platform", "xla", "threads", "dtype", "strategy")
-_KEY = ("workload", "features_size", "num_tasks", *_SETTINGS)
 _PACKAGE = pathlib.Path(azero_jax.__file__).parent
 _EVOLVED = _PACKAGE / "workloads" / "evolved.txt"
 
@@ -78,55 +85,122 @@ def run(arguments: list[str]) -> None:
     elif FLAGS.compare:
         if len(FLAGS.compare) != 2:
             raise ValueError(f"--compare: expected two files, got {', '.join(FLAGS.compare)}")
-        compare(*FLAGS.compare)
+        try:
+            print("\n".join(compare(*FLAGS.compare)))
+        except ValueError as error:
+            raise ValueError(f"--compare: {error}") from error
+    elif FLAGS.against:
+        against(FLAGS.against)
     else:
         report()
 
 
 def report() -> None:
-    """Measures every combination, prints the table as it grows, and writes the files.
+    """Measures every combination, prints the table as it grows, and writes the files, also when it is interrupted.
 
     Raises:
-      ValueError: an unknown workload, dtype or strategy.
+      ValueError: wrong flags, or a process that fails; what was measured before is written.
     """
-    for name, values, known in (
-        ("workloads", FLAGS.workloads, [*benchmarking.WORKLOADS, "search"]),
-        ("dtypes", FLAGS.dtypes, DTYPES),
-        ("strategies", FLAGS.strategies, STRATEGIES),
+    _check_flags()
+    rows: list[dict] = []
+    header: dict = {"command": given_flags()}
+    names = names_of_xla(FLAGS.xla.split(";"))
+    settings = list(itertools.product(FLAGS.platforms or [""], FLAGS.xla.split(";"), FLAGS.thread_counts))
+    try:
+        for platform, xla, threads in settings:
+            for row in run_process({"platform": platform, "xla": xla, "threads": int(threads)}):
+                if "versions" in row:
+                    header = row | header
+                    if not rows:
+                        print(", ".join(f"{name} {version}" for name, version in row["versions"].items()))
+                    continue
+                if not rows:
+                    print("\n".join([*legend(names), _heading()]))
+                rows.append(row)
+                print(_line(row, rows, names), flush=True)
+    finally:
+        if rows:
+            _write_files(header, rows)
+
+
+def _check_flags() -> None:
+    """Refuses what would fail only after something was measured.
+
+    Raises:
+      ValueError: the message names the flag.
+    """
+    for name, known in (
+        ("workloads", [*benchmarking.WORKLOADS, "search"]),
+        ("dtypes", DTYPES),
+        ("strategies", STRATEGIES),
     ):
-        for value in values:
+        for value in FLAGS[name].value or [""]:
             if value not in known:
                 raise ValueError(f"--{name}: {value!r}: expected some of {', '.join(known)}")
     for name, least in (("features_sizes", 1), ("task_counts", 1), ("thread_counts", 0)):
-        for value in FLAGS[name].value or []:
+        for value in FLAGS[name].value or [""]:
             if not (value.isdecimal() and value.isascii() and least <= int(value[:18])):
                 raise ValueError(f"--{name}: {value!r}: expected whole numbers, at least {least}")
     for xla in FLAGS.xla.split(";"):
         if xla not in ("ours", "default") and not all(flag.startswith("--") for flag in xla.split() or [""]):
             raise ValueError(f"--xla: {xla!r}: expected ours, default, or flags that begin with --, apart by ;")
-    rows: list[dict] = []
-    settings = list(itertools.product(FLAGS.platforms, FLAGS.xla.split(";"), FLAGS.thread_counts))
-    for platform, xla, threads in settings:
-        for row in run_process({"platform": platform, "xla": xla, "threads": int(threads)}):
-            if "versions" in row:
-                header = row | {"command": given_flags()}
-                if not rows:
-                    print(", ".join(f"{name} {version}" for name, version in row["versions"].items()))
-                continue
-            if not rows:
-                print(_heading())
-            rows.append(row)
-            print(_line(row, rows), flush=True)
+    for name in ("json", "csv", "plot"):
+        check_writable(name, FLAGS[name].value)
+    if FLAGS.plot:
+        _check_plot(FLAGS.plot)
+
+
+def _check_plot(path: str) -> None:
+    try:
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError as error:
+        raise ValueError("--plot needs matplotlib: pip install matplotlib") from error
+    known = Figure().canvas.get_supported_filetypes()
+    if pathlib.Path(path).suffix[1:].lower() not in known:
+        raise ValueError(f"--plot: {path}: expected a name that ends with one of {', '.join(sorted(known))}")
+
+
+def _write_files(header: dict, rows: list[dict]) -> None:
     if FLAGS.json:
-        pathlib.Path(FLAGS.json).write_text(json.dumps(header | {"rows": rows}, indent=1) + "\n")
+        write_atomically(pathlib.Path(FLAGS.json), (json.dumps(header | {"rows": rows}, indent=1) + "\n").encode())
     if FLAGS.csv:
         with open(FLAGS.csv, "w", newline="") as file:
-            names = [name for name in rows[0] if name != "seconds"]
+            names = [name for name in dict.fromkeys(name for row in rows for name in row) if name != "seconds"]
             writer = csv.DictWriter(file, names, extrasaction="ignore")
             writer.writeheader()
             writer.writerows(rows)
     if FLAGS.plot:
         plot(rows, FLAGS.plot)
+
+
+def against(revision: str) -> None:
+    """Prints how much faster this version is than another one of the same clone, from processes in turn.
+
+    Raises:
+      ValueError: wrong flags, no such revision, or a process that fails.
+    """
+    _check_flags()
+    if FLAGS.csv or FLAGS.plot:
+        raise ValueError("--against prints a table and writes --json: expected no --csv and no --plot")
+    root = _PACKAGE.parent
+    ours = ("against", "rounds", "json")
+    flags = [flag for flag in given_flags() if flag.lstrip("-").partition("=")[0] not in ours]
+    found = SideBySide()
+    with tempfile.TemporaryDirectory() as directory:
+        before = pathlib.Path(directory)
+        try:
+            check_out(revision, root, before)
+        except ValueError as error:
+            raise ValueError(f"--against={revision}: {error}") from error
+        try:
+            for pair in rounds(before, root, flags, FLAGS.rounds, lambda line: print(line, flush=True)):
+                found.add(*pair)
+        finally:
+            for line in found.lines():
+                print(line)
+            if FLAGS.json and found.rounds:
+                record = {"against": revision, "rounds": found.rounds, "ratios": found.record()}
+                write_atomically(pathlib.Path(FLAGS.json), (json.dumps(record, indent=1) + "\n").encode())
 
 
 def _own_command(name: str) -> list[str]:
@@ -155,9 +229,13 @@ def run_process(settings: dict):
     with tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True)
         assert process.stdout is not None
-        with process:
-            for line in process.stdout:
-                yield json.loads(line)
+        try:
+            with process.stdout:
+                for line in process.stdout:
+                    yield json.loads(line)
+            process.wait()
+        finally:
+            end(process)
         if process.returncode:
             errors.seek(0)
             last = "".join(errors.read().strip().splitlines()[-1:]).removeprefix("azero benchmark: error: ")
@@ -200,23 +278,31 @@ def measure(settings: dict):
 
 
 def measure_search(threads: int, dtype: str, strategy: str) -> dict:
-    """Individuals per second of the demo, by the command, until a number of individuals is made."""
+    """Individuals per second of the demo, by the command, until a number of individuals is made; a seed each time."""
+    runs = [_search(seed, threads, dtype, strategy) for seed in range(1, FLAGS.repeats + 1)]
+    rates = [rate for rate, _ in runs]
+    seconds = [FLAGS.search_individuals / rate for rate in rates]
+    return {
+        "compile_seconds": runs[0][1],
+        "seconds": seconds,
+        "spread": (max(seconds) - min(seconds)) / statistics.median(seconds),
+        "programs_per_second": FLAGS.search_individuals / statistics.median(seconds),
+    }
+
+
+def _search(seed: int, threads: int, dtype: str, strategy: str) -> tuple[float, float]:
+    """Individuals per second after the first report, and seconds until then."""
     with tempfile.TemporaryDirectory() as directory:
-        command = [*_own_command("evolve"), "linear_demo", f"--output_dir={directory}"]
-        command += ["--random_seed=1", "--sufficient_fitness=inf", "--max_stagnant_individuals=0"]
+        command = [*_own_command("evolve"), "linear_demo", f"--output_dir={directory}/run"]
+        command += [f"--random_seed={seed}", "--sufficient_fitness=inf", "--max_stagnant_individuals=0"]
         command += [f"--max_individuals={FLAGS.search_individuals}", "--max_experiments=1", "--final_tasks="]
         command += [f"--num_threads={threads}", f"--dtype={dtype}", f"--strategy={strategy}"]
         subprocess.run(command, check=True, env=_own_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        lines = (pathlib.Path(directory) / "metrics.jsonl").read_text().splitlines()
+        lines = (pathlib.Path(directory) / "run" / "metrics.jsonl").read_text().splitlines()
     # The last line repeats the one before it after selection.
     first, last = json.loads(lines[0]), json.loads(lines[-2])
     seconds = last["elapsed_seconds"] - first["elapsed_seconds"]
-    return {
-        "compile_seconds": first["elapsed_seconds"],
-        "seconds": [seconds],
-        "spread": 0.0,
-        "programs_per_second": (last["individuals"] - first["individuals"]) / max(seconds, 1e-9),
-    }
+    return (last["individuals"] - first["individuals"]) / max(seconds, 1e-9), first["elapsed_seconds"]
 
 
 def _heading() -> str:
@@ -228,14 +314,15 @@ def _heading() -> str:
     )
 
 
-def _line(row: dict, rows: list[dict]) -> str:
+def _line(row: dict, rows: list[dict], names: dict[str, str]) -> str:
     """A row of the table; its ratio is to the same workload under the first settings."""
-    first = next(other for other in rows if all(other.get(n) == row.get(n) for n in ("op", *_KEY[:3])))
+    xla = names[row["xla"]]
+    first = next(other for other in rows if key(other)[:4] == key(row)[:4])
     start = f"{row['features_size']:>3} {row['num_tasks']:>3} {row['dtype']:>8}"
     if "op" in row:
         ratio = row["nanoseconds"] / first["nanoseconds"]
         return (
-            f"{row['op']:>24} {start} {row['xla'][:8]:>8} {row['nanoseconds']:>8.1f} "
+            f"{row['op']:>24} {start} {xla:>8} {row['nanoseconds']:>8.1f} "
             f"{row['floor_nanoseconds']:>8.1f} {ratio:>7.2f}"
         )
     ratio = row["programs_per_second"] / first["programs_per_second"]
@@ -247,53 +334,18 @@ def _line(row: dict, rows: list[dict]) -> str:
     )
     return (
         f"{row['workload']:>10} {start} {row['strategy']:>8} {row['platform'] or 'any':>8} "
-        f"{row['threads'] or 'all':>7} {row['xla'][:8]:>8} {row['compile_seconds']:>9.1f} "
+        f"{row['threads'] or 'all':>7} {xla:>8} {row['compile_seconds']:>9.1f} "
         f"{row['programs_per_second']:>11,.0f} {row['spread']:>7.0%} {numbers} {ratio:>6.2f}"
     )
 
 
-def compare(before: str, after: str) -> None:
-    """Prints how much faster the rows of one file are than the same rows of another.
-
-    Raises:
-      ValueError: a file that is not of --json, or no row in common.
-      OSError: a file cannot be read.
-    """
-    tables = []
-    for path in (before, after):
-        try:
-            rows = json.loads(pathlib.Path(path).read_text())["rows"]
-            tables.append({tuple(row.get(name) for name in ("op", *_KEY)): row for row in rows})
-        except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"--compare: {path}: expected a file of --json, got {error!r}") from error
-    common = [key for key in tables[0] if key in tables[1]]
-    if not common:
-        raise ValueError(f"--compare: {before} and {after} have no row in common")
-    print(f"{'':>24} {'F':>3} {'D':>3} {'settings':<40} {'before':>11} {'after':>11} {'faster':>7}")
-    for key in common:
-        old, new = (table[key] for table in tables)
-        name = "nanoseconds" if "op" in old else "programs_per_second"
-        ratio = old[name] / new[name] if "op" in old else new[name] / old[name]
-        settings = " ".join(str(old.get(part) or "-") for part in _SETTINGS)
-        print(
-            f"{old.get('op') or old['workload']:>24} {old['features_size']:>3} {old['num_tasks']:>3} {settings:<40} "
-            f"{old[name]:>11,.0f} {new[name]:>11,.0f} {ratio:>7.2f}"
-        )
-
-
 def plot(rows: list[dict], path: str) -> None:
-    """Draws the rows as bars.
+    """Draws the rows as bars."""
+    from matplotlib.figure import Figure
 
-    Raises:
-      ValueError: matplotlib is not installed.
-    """
-    try:
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError as error:
-        raise ValueError("--plot needs matplotlib: pip install matplotlib") from error
     value = "nanoseconds" if FLAGS.mode == "ops" else "programs_per_second"
     first = "op" if FLAGS.mode == "ops" else "workload"
-    varying = [name for name in _KEY[1:] if len({str(row.get(name)) for row in rows}) > 1]
+    varying = [name for name in KEY[2:] if len({str(row.get(name)) for row in rows}) > 1]
     labels = [", ".join([row[first], *(f"{name} {row.get(name)}" for name in varying)]) for row in rows]
     figure = Figure(figsize=(9, 1 + 0.28 * len(rows)), layout="constrained")
     axes = figure.add_subplot()
@@ -316,6 +368,7 @@ COMMAND = Command(
         '--xla="ours;default"',
         "--mode=ops --features_sizes=4,16",
         "--compare=before.json,after.json",
+        "--against=HEAD~1 --rounds=5",
     ),
     define=define,
     run=run,

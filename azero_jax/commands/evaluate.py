@@ -18,7 +18,7 @@ from typing import Any
 
 import azero_jax as az
 from azero_jax import claims, repetition, trivial
-from azero_jax.command_line import FLAGS, Command, Group, no_more
+from azero_jax.command_line import FLAGS, Command, Group, check_writable, no_more
 from azero_jax.evaluator import DTYPES
 from azero_jax.files import write_atomically
 from azero_jax.gradient_descent import MODELS
@@ -59,6 +59,7 @@ def run(arguments: list[str]) -> None:
         raise ValueError("--trials needs --tune_tasks: nothing may be tuned on the tasks that are reported")
     if FLAGS.baselines and not FLAGS.trials:
         raise ValueError("--baselines needs --trials, for hyper-parameters")
+    check_writable("json", FLAGS.json)
     az.set_xla_flags()
     vector_labels = agreed_vector_labels([*FLAGS.tasks, *filter(None, [FLAGS.tune_tasks])])
     program = claims.read_program(FLAGS.program, vector_labels)
@@ -75,12 +76,12 @@ def run(arguments: list[str]) -> None:
         print(f"\nfeatures_size={tasks.features_size}: about {needed / 2**20:,.0f} MiB", flush=True)
         scores[spec] = {model.name: claims.fitness(model, tasks, **how).tolist() for model in models}
         print(f"\n{spec}\n\n" + claims.table(scores[spec]), flush=True)
+        if FLAGS.json:  # after each, so that an interrupt loses none
+            write_atomically(pathlib.Path(FLAGS.json), (json.dumps(scores, indent=2) + "\n").encode())
     for model in models:
         print(f"\n{model.name}: {model.describe()}")
     if trivial.is_trivial(program, tasks, lambda tasks: claims.evaluator_of(program, tasks, **how)):
         print(trivial.NOTE)
-    if FLAGS.json:
-        write_atomically(pathlib.Path(FLAGS.json), (json.dumps(scores, indent=2) + "\n").encode())
 
 
 def repeat(directory: pathlib.Path) -> int:

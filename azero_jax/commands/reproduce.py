@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import pathlib
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from scipy.stats import binomtest
 
 import azero_jax as az
 from azero_jax import claims, flags
@@ -24,6 +24,7 @@ from azero_jax.command_line import FLAGS, Command, Group
 from azero_jax.files import write_atomically
 from azero_jax.gradient_descent import MODELS
 from azero_jax.initial_programs import HAND_WRITTEN
+from azero_jax.intervals import shown
 from azero_jax.search import Search, SearchSettings, make_evaluator
 from azero_jax.settings import Settings
 from azero_jax.task_specs import changed, make_tasks
@@ -70,14 +71,23 @@ def run(arguments: list[str]) -> None:
 
     if output_dir is not None:
         _make(output_dir)
+    kept: list[dict] = []
 
     def keep(record: dict) -> None:
+        kept[:] = [record]
         if output_dir is not None:
             write_atomically(output_dir / f"{name}.json", (json.dumps(record, indent=2) + "\n").encode())
 
     az.set_xla_flags()
     flags.use_compilation_cache()
-    EXPERIMENTS[name].run(settings, FLAGS.repeats, keep)
+    try:
+        EXPERIMENTS[name].run(settings, FLAGS.repeats, keep)
+    except KeyboardInterrupt:
+        if kept:
+            print(
+                f"what was finished: {output_dir / f'{name}.json' if output_dir else json.dumps(kept[0])}", flush=True
+            )
+        raise
 
 
 def _make(directory: pathlib.Path) -> None:
@@ -121,15 +131,13 @@ def figure4(settings: Settings, repeats: int, keep: Callable[[dict], None]) -> N
     As in section 4.1: an experiment of evolution counts once at most; random search makes
     as many programs, and each counts.
     """
-    try:
-        from scipy.stats import binomtest
-    except ImportError as error:
-        raise ValueError("figure4_linear and figure4_affine need scipy, from `pip install scipy`") from error
     island = settings.islands[0]
     tasks = make_tasks(island.search_tasks)
     name = island.search.evolution.initial_population.removeprefix("random:")
     if name not in HAND_WRITTEN:
         raise ValueError(f"initial_population: {name!r}: expected one of {', '.join(HAND_WRITTEN)}, or random: and one")
+    if not settings.max_individuals:
+        raise ValueError("max_individuals=0: expected how many programs each experiment makes")
     reference = az.Program.from_text(HAND_WRITTEN[name])
     evaluator = make_evaluator(tasks, island.search, settings.random_seed)
     # One percent more error, so that another order of the same operations is as good.
@@ -147,8 +155,6 @@ def figure4(settings: Settings, repeats: int, keep: Callable[[dict], None]) -> N
         while random.individuals < evolved:
             random.step()
             random_successes += int((random.state.fitness > acceptable).sum())
-        if repeat % max(1, repeats // 20) and repeat < repeats:
-            continue
         record: dict[str, Any] = {
             "experiments": repeat,
             "programs": evolved,
@@ -162,7 +168,8 @@ def figure4(settings: Settings, repeats: int, keep: Callable[[dict], None]) -> N
                 share.high / (1 - share.high) if share.high < 1 else None,
             ]
         keep(record)
-        print(json.dumps(record), flush=True)
+        if repeat % max(1, repeats // 20) == 0 or repeat == repeats:
+            print(json.dumps(record), flush=True)
     ratio = "no success yet"
     if successes + random_successes:
         low, high = record["ratio_95_percent"]
@@ -240,8 +247,7 @@ def digits(settings: Settings, repeats: int, keep: Callable[[dict], None]) -> No
     keep(kept)
     print("\nT_final\n\n" + claims.table(kept["final"]))
     tuned = [sum(values) / len(values) for name, values in kept["final"].items() if name.endswith("tuned")]
-    mean, half = claims.interval(tuned)
-    print(f"\nevolved and tuned, over {len(tuned)} seeds: {mean:.4f} ± {half:.4f}")
+    print(f"\nevolved and tuned, over {len(tuned)} seeds: {shown(tuned, 4)}")
     for what, scores in kept["transfer"].items():
         print(f"\n{what}\n\n" + claims.table(scores))
     print(f"\nthe best on T_select, seed {best}:{evolved[best].describe()}")
@@ -277,9 +283,8 @@ def table_s5(settings: Settings, repeats: int, keep: Callable[[dict], None]) -> 
     print("| one process | paper: accuracy, above linear, above network | ours | above linear | above network |")
     print("|---|---|---|---|---|")
     for name, paper in (("Basic", "0.671 ± 0.004, 1 %, 0 %"), ("Full", "0.684 ± 0.003, 3 %, 0 %")):
-        mean, half = claims.interval(kept[name])
         above = [sum(value > bar for value in kept[name]) for bar in bars]
-        print(f"| {name} | {paper} | {mean:.3f} ± {half:.3f} | {above[0]} of {repeats} | {above[1]} of {repeats} |")
+        print(f"| {name} | {paper} | {shown(kept[name], 3)} | {above[0]} of {repeats} | {above[1]} of {repeats} |")
 
 
 # Section 4.3: what a search that starts from a hand-written program adds to it, by kind of task.
@@ -374,10 +379,9 @@ def adaptations(settings: Settings, repeats: int, keep: Callable[[dict], None]) 
     print("\n| tasks | paper | starts with | accuracy of that | evolved | better by | searches |")
     print("|---|---|---|---|---|---|---|")
     for name, scores in kept.items():
-        kind, cells = _ADAPTATIONS[name], [claims.interval(scores[row]) for row in ("evolved", "better")]
-        shown = " | ".join(f"{mean:.4f} ± {half:.4f}" for mean, half in cells)
-        start_fitness = claims.interval(scores["start"])[0]
-        print(f"| {name} | {kind.paper} | {kind.start} | {start_fitness:.4f} | {shown} | {len(scores['evolved'])} |")
+        kind, cells = _ADAPTATIONS[name], " | ".join(shown(scores[row], 4) for row in ("evolved", "better"))
+        start_fitness = np.mean(scores["start"])
+        print(f"| {name} | {kind.paper} | {kind.start} | {start_fitness:.4f} | {cells} | {len(scores['evolved'])} |")
     for name, scores in kept.items():
         best = max(range(len(scores["evolved"])), key=scores["evolved"].__getitem__)
         print(f"\n{name}:{scores['programs'][best]}")
@@ -414,11 +418,10 @@ def backprop(settings: Settings, repeats: int, keep: Callable[[dict], None]) -> 
     keep(kept)
     print("\n| | fitness on its own teachers | on 100 teachers never seen | searches |\n|---|---|---|---|")
     for name, scores in kept.items():
-        cells = []
-        for fitness in (scores.get("search", []), scores["unseen"]):
-            mean, half = claims.interval(fitness) if fitness else (math.nan, math.nan)
-            cells.append(f"{mean:.3f} ± {half:.3f}" if len(fitness) > 1 else f"{mean:.3f}" if fitness else "")
-        print(f"| {name} | {cells[0]} | {cells[1]} | {len(scores.get('search', [])) or ''} |")
+        searches = scores.get("search", [])
+        # The programs by hand are scored once, and nothing of them varies.
+        unseen = shown(scores["unseen"], 3) if searches else f"{scores['unseen'][0]:.3f}"
+        print(f"| {name} | {shown(searches, 3) if searches else ''} | {unseen} | {len(searches) or ''} |")
     best = max(range(repeats), key=lambda index: kept[f"D={many}"]["unseen"][index])
     print(f"\nthe best for unseen teachers:\n{kept[f'D={many}']['programs'][best]}")
 
