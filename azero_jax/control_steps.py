@@ -23,8 +23,9 @@ from azero_jax.instructions import (
     SCHEDULE_SHIFT,
     WORD_SIZE,
     Control,
+    ExampleKind,
 )
-from azero_jax.machine_step import MachineConfig, State, Step, bits_of, nothing, read_rows
+from azero_jax.machine_step import MachineConfig, State, Step, bits_of, count_of, nothing, read_rows
 from azero_jax.packed import at
 from azero_jax.program import LABEL_VECTOR, PREDICTION_VECTOR
 
@@ -46,6 +47,13 @@ def control_branches(config: MachineConfig) -> list[Callable[[Step], State]]:
             position -= bits_of(row_of(step, layout.base)[0, 0]).astype(jnp.uint32)
         entry = at(step.operands.words, position + np.uint32(config.words.first_position))
         return (entry >> SCHEDULE_SHIFT) * example_rows, entry & np.uint32((1 << SCHEDULE_SHIFT) - 1)
+
+    def steps_of(step):
+        """Training examples seen; the complement, which is negative, for a task that has failed: integers, [1, D]."""
+        return count_of(row_of(step, layout.STEPS))
+
+    def as_row(steps):
+        return lax.bitcast_convert_type(steps, dtype)
 
     def current_label(step):
         return read_rows(step.operands.examples, entry_at(step, step.position)[0], 1)
@@ -82,13 +90,15 @@ def control_branches(config: MachineConfig) -> list[Callable[[Step], State]]:
         return jnp.where(steps >= 0, lax.bitcast_convert_type(after, dtype), fingerprint)
 
     def with_example(step, predictions, errors):
-        fingerprint, steps = row_of(step, layout.FINGERPRINT), row_of(step, layout.STEPS)
+        fingerprint, steps = row_of(step, layout.FINGERPRINT), steps_of(step)
         return step.stored(fingerprint_after(fingerprint, steps, predictions, errors), layout.FINGERPRINT)
 
     def start(step):
         rows = lax.broadcasted_iota(jnp.int32, (layout.FIRST_FREE, lanes), 0)
         vectors = PREDICTION_VECTOR + 1 if multiclass else 1
         step = step.stored(jnp.zeros((vectors * size, lanes), dtype), 0, "v")
+        if layout.sums_blocks:
+            step = step.stored(jnp.zeros((1, lanes), dtype), layout.blocks)
         return step.write(jnp.where(rows == layout.BEST, dtype.type(np.inf), dtype.type(0)), 0)
 
     def start_or_resume(step):
@@ -124,7 +134,10 @@ def control_branches(config: MachineConfig) -> list[Callable[[Step], State]]:
         return lambda step: step.write(jnp.zeros((layout.size(kind), lanes), dtype), kind=kind)
 
     def check(step):
-        some_alive = jnp.max(row_of(step, layout.STEPS)) >= 0
+        if layout.sums_blocks:  # the schedule has a check in front of every block
+            step = step.stored(row_of(step, layout.blocks) + row_of(step, layout.LOSS), layout.blocks)
+            step = step.stored(jnp.zeros((1, lanes), dtype), layout.LOSS)
+        some_alive = jnp.max(steps_of(step)) >= 0
         return step.go(jnp.where(some_alive, np.uint32(0), step.word[JUMP_TABLE]))
 
     def one_hot(label):
@@ -165,12 +178,12 @@ def control_branches(config: MachineConfig) -> list[Callable[[Step], State]]:
     def steps_after(steps, error):
         """Counts an example of tasks that have not failed, and fails those with a large error."""
         alive = steps >= 0
-        seen = steps + alive.astype(dtype)
+        seen = steps + alive.astype(steps.dtype)
         # Not `error > max_abs_error`: NaN fails, too.
-        return jnp.where(alive & ~(error <= config.max_abs_error), -seen, seen)
+        return jnp.where(alive & ~(error <= config.max_abs_error), ~seen, seen)
 
     def counted(step, error):
-        return step.stored(steps_after(row_of(step, layout.STEPS), error), layout.STEPS)
+        return step.stored(as_row(steps_after(steps_of(step), error)), layout.STEPS)
 
     def training_error(step):
         return jnp.abs(current_label(step) - row_of(step, layout.PREDICTION))
@@ -198,7 +211,7 @@ def control_branches(config: MachineConfig) -> list[Callable[[Step], State]]:
         if accuracy:
             return loss + error, steps
         failed = (steps >= 0) & ~(error <= config.max_abs_error)
-        return loss + error * error, jnp.where(failed, -steps, steps)
+        return loss + error * error, jnp.where(failed, ~steps, steps)
 
     def accumulate(step):
         step = recorded(step)
@@ -206,9 +219,9 @@ def control_branches(config: MachineConfig) -> list[Callable[[Step], State]]:
         error = lambda: hidden_error(current_label(step), row_of(step, layout.PREDICTION))
         if config.fingerprint:
             step = with_example(step, row_of(step, layout.PREDICTION), error())
-        rows = accumulated(row_of(step, layout.LOSS), row_of(step, layout.STEPS), error())
+        loss, steps = accumulated(row_of(step, layout.LOSS), steps_of(step), error())
         first = lax.broadcasted_iota(jnp.int32, (2, lanes), 0) == 0
-        step = step.stored(jnp.where(first, rows[0], rows[1]), layout.LOSS)
+        step = step.stored(jnp.where(first, loss, as_row(steps)), layout.LOSS)
         return step.write(next_position(step), layout.POSITION, jump)
 
     def at_rest(step, prediction, validation):
@@ -220,11 +233,17 @@ def control_branches(config: MachineConfig) -> list[Callable[[Step], State]]:
         num_train, num_valid = (at(words, config.words.first_count + index) for index in range(SCHEDULE_COUNTS))
         place = step.position % (num_train + num_valid + np.uint32(1))
         count = num_train + (num_valid if validation else np.uint32(0)) - place
-        fingerprint, loss, steps = (row_of(step, row) for row in (layout.FINGERPRINT, layout.LOSS, layout.STEPS))
+        fingerprint, loss, steps = row_of(step, layout.FINGERPRINT), row_of(step, layout.LOSS), steps_of(step)
+        in_blocks = layout.sums_blocks and validation
+        blocks = row_of(step, layout.blocks) if in_blocks else loss
 
         def visit(index, carry):
-            fingerprint, loss, steps = carry
-            label = read_rows(step.operands.examples, entry_at(step, step.position + index)[0], 1)
+            fingerprint, loss, steps, blocks = carry
+            first_row, kind = entry_at(step, step.position + index)
+            label = read_rows(step.operands.examples, first_row, 1)
+            if in_blocks:  # what the check does in front of a block, and has done in front of this example
+                new = (kind == np.uint32(ExampleKind.VALID_AFTER_CHECK)) & (index > 0)
+                blocks, loss = jnp.where(new, blocks + loss, blocks), jnp.where(new, dtype.type(0), loss)
             error = hidden_error(label, prediction) if validation else jnp.abs(label - prediction)
             if config.fingerprint:
                 fingerprint = fingerprint_after(fingerprint, steps, prediction, error)
@@ -232,7 +251,7 @@ def control_branches(config: MachineConfig) -> list[Callable[[Step], State]]:
                 loss, steps = accumulated(loss, steps, error)
             else:
                 steps = steps_after(steps, error)
-            return fingerprint, loss, steps
+            return fingerprint, loss, steps, blocks
 
         one_by_one = count
         if not validation and not config.fingerprint:
@@ -240,12 +259,14 @@ def control_branches(config: MachineConfig) -> list[Callable[[Step], State]]:
             extremes = [step.operands.examples[-row][None] for row in range(1, EXTREME_LABELS + 1)]
             alike = [(jnp.abs(label - prediction) <= config.max_abs_error) | (steps < 0) for label in extremes]
             one_by_one = jnp.where(jnp.all(alike[0] & alike[1]), np.uint32(0), count)
-        carry = lax.fori_loop(jnp.uint32(0), one_by_one, visit, (fingerprint, loss, steps))
-        fingerprint, loss, after = carry
-        after = jnp.where((one_by_one == 0) & (after >= 0), after + count.astype(dtype), after)
+        carry = lax.fori_loop(jnp.uint32(0), one_by_one, visit, (fingerprint, loss, steps, blocks))
+        fingerprint, loss, after, blocks = carry
+        after = jnp.where((one_by_one == 0) & (after >= 0), after + count.astype(after.dtype), after)
         bits = bits_of(row_of(step, layout.POSITION))
         position = lax.bitcast_convert_type(bits + (count - np.uint32(1)).astype(bits.dtype), dtype)
-        rows = [fingerprint, prediction, row_of(step, layout.BEST), loss, after, position]
+        rows = [fingerprint, prediction, row_of(step, layout.BEST), loss, as_row(after), position]
+        if in_blocks:
+            step = step.stored(blocks, layout.blocks)
         return step.stored(jnp.concatenate(rows), layout.FINGERPRINT)
 
     def reveal_rest(step):
@@ -260,18 +281,23 @@ def control_branches(config: MachineConfig) -> list[Callable[[Step], State]]:
     def epoch(step):
         loss = row_of(step, layout.LOSS)
         best = row_of(step, layout.BEST)
-        better = (row_of(step, layout.STEPS) >= 0) & (loss < best)
+        if layout.sums_blocks:
+            loss += row_of(step, layout.blocks)
+        better = (steps_of(step) >= 0) & (loss < best)
         if layout.recorded:
             first, count = layout.first_recorded, layout.recorded
             both = step.memory.scalars_and_matrices[first : first + 2 * count]
             step = step.stored(jnp.where(better, both[:count], both[count:]), first + count)
         step = step.stored(jnp.concatenate([jnp.where(better, loss, best), jnp.zeros_like(loss)]), layout.BEST)
+        if layout.sums_blocks:
+            step = step.stored(jnp.zeros((1, lanes), dtype), layout.blocks)
         return step.write(next_position(step), layout.POSITION, step.word[JUMP_TABLE])
 
     def finish(step):
+        steps = steps_of(step)
         rows = [
             row_of(step, layout.BEST),
-            jnp.abs(row_of(step, layout.STEPS)),
+            as_row(jnp.where(steps < 0, ~steps, steps)),
             row_of(step, layout.FINGERPRINT),
         ]
         return step.write(jnp.concatenate(rows))

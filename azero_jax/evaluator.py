@@ -26,6 +26,7 @@ from azero_jax.instructions import (
     RESULT_STEPS,
     SCHEDULE_COUNTS,
     SCHEDULE_SHIFT,
+    SUM_BLOCK,
     ExampleKind,
 )
 from azero_jax.program import MemorySize, Population, Program
@@ -301,7 +302,12 @@ class Evaluator:
             schedule = self._schedule(num_train_examples, tasks.num_valid_examples, 1)
         results = self._results(population, schedule, False)
         loss = results[:, RESULT_LOSS]
-        return Evaluation(tasks.fitness(loss.astype(np.float64)), results[:, RESULT_STEPS].astype(np.int64))
+        return Evaluation(tasks.fitness(loss.astype(np.float64)), self._steps(results))
+
+    def _steps(self, results: np.ndarray) -> np.ndarray:
+        """Training examples seen, int64 [P, D]."""
+        bits = np.ascontiguousarray(results[:, RESULT_STEPS])
+        return bits.view(np.int32 if self.dtype == "float32" else np.int64).astype(np.int64)
 
     def predictions(self, programs: Sequence[Program] | Population) -> np.ndarray:
         """What programs predict for every validation example: the numbers that fitness is computed from.
@@ -374,7 +380,7 @@ class Evaluator:
         for task in range(bits.shape[1]):
             fingerprints = (fingerprints ^ bits[:, task]) * np.uint64(0x9E3779B97F4A7C15)
             fingerprints ^= fingerprints >> np.uint64(29)
-        steps = results[:, RESULT_STEPS].astype(np.int64)
+        steps = self._steps(results)
         asked = num_train_examples, num_valid_examples, 1
         if asked == (tasks.num_train_examples, tasks.num_valid_examples, tasks.num_train_epochs):
             return Probe(fingerprints, steps, tasks.fitness(results[:, RESULT_LOSS].astype(np.float64)))
@@ -420,7 +426,8 @@ class Evaluator:
             checked[0] = epoch > 0
             kinds = np.where(checked, ExampleKind.TRAIN_AFTER_CHECK, ExampleKind.TRAIN)
             entries.append(order << SCHEDULE_SHIFT | kinds)
-            kinds = np.where(np.arange(num_valid) == 0, ExampleKind.VALID_AFTER_CHECK, ExampleKind.VALID)
+            first_of_block = np.arange(num_valid) % SUM_BLOCK == 0
+            kinds = np.where(first_of_block, ExampleKind.VALID_AFTER_CHECK, ExampleKind.VALID)
             entries.append((tasks.num_train_examples + np.arange(num_valid)) << SCHEDULE_SHIFT | kinds)
             entries.append(np.array([ExampleKind.EPOCH_END]))
         flat = np.concatenate(entries)

@@ -29,7 +29,11 @@ HALTED = np.uint32(0xFFFFFFFF)
 
 # The results of one program, in rows of lanes.
 RESULT_ROWS = 3
-RESULT_LOSS, RESULT_STEPS, RESULT_FINGERPRINT = range(RESULT_ROWS)
+RESULT_LOSS, RESULT_STEPS, RESULT_FINGERPRINT = range(RESULT_ROWS)  # steps as the bits of an integer
+
+# Validation examples whose errors are summed before the sum is added to that of all: in float32, a
+# long sum would lose what is small beside it.
+SUM_BLOCK = 1024
 
 
 class Control(enum.IntEnum):
@@ -91,8 +95,9 @@ class Layout:
     reads from the array that it writes. In the second are first fingerprint, s1, best,
     loss, steps, position and s0, then all other scalars, then matrices, then the results;
     the last row of both is one that nothing depends on. `steps` counts the training examples
-    seen, and is negative for a task that has failed; `position` holds the bits of the
-    position in the schedule, which is the step of random ops.
+    seen, as the bits of an integer, of which a task that has failed holds the complement, which is
+    negative; `position` holds the bits of the position in the schedule, which is the step of
+    random ops.
 
     Attributes:
       memory: the addresses there are.
@@ -102,6 +107,7 @@ class Layout:
         as they are numbered, if empty.
       recorded: rows in which the predictions of validation are kept; a machine that has
         some runs one program a call, and can go on from the memory of an earlier one.
+      sums_blocks: whether there is a row for the loss of earlier blocks of SUM_BLOCK examples.
     """
 
     memory: MemorySize
@@ -109,6 +115,7 @@ class Layout:
     vector_labels: bool = False
     addresses: tuple[int, ...] = ()
     recorded: int = 0
+    sums_blocks: bool = False
 
     FINGERPRINT = 0
     PREDICTION = 1
@@ -168,9 +175,14 @@ class Layout:
         return self.first_recorded + 2 * self.recorded if self.recorded else self.base
 
     @property
+    def blocks(self) -> int:
+        """The row of the loss of earlier blocks, if these are summed."""
+        return self.first_spare + self.size("v")
+
+    @property
     def rows_of_scalars_and_matrices(self) -> int:
         """Rows of their array."""
-        return self.first_spare + self.size("v") + 1
+        return self.blocks + self.sums_blocks + 1
 
     @property
     def rows_of_vectors(self) -> int:

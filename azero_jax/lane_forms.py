@@ -15,17 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from azero_jax import ops
-
-# Above this many terms a tree of slices makes the compiled loop too large.
-MAX_TREE_TERMS = 32
-
-
-def tree(combine: Callable[..., jax.Array], terms: list[jax.Array]) -> jax.Array:
-    """Combines equally shaped arrays by halving, so that one operation does not wait for the one before."""
-    while len(terms) > 1:
-        paired = [combine(a, b) for a, b in zip(terms[::2], terms[1::2])]
-        terms = paired + terms[len(paired) * 2 :]
-    return terms[0]
+from azero_jax.ops import MAX_TREE_TERMS, sum_axis, tree
 
 
 def maximum(x: jax.Array) -> jax.Array:
@@ -37,14 +27,6 @@ def softmax(x: jax.Array) -> jax.Array:
     """As `jax.nn.softmax` over the rows of [rows, D], without its reductions."""
     exponentials = jnp.exp(x - maximum(x))
     return exponentials / tree(jnp.add, jnp.split(exponentials, x.shape[0]))
-
-
-def sum_axis(x: jax.Array, axis: int) -> jax.Array:
-    """Sum over a leading axis as a tree of slices, in blocks where the axis is long."""
-    size = x.shape[axis]
-    if size > MAX_TREE_TERMS:
-        return jnp.sum(x, axis=axis)
-    return tree(jnp.add, [jax.lax.index_in_dim(x, i, axis, keepdims=False) for i in range(size)])
 
 
 def _dot(a, b):

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 
 from azero_jax import dataflow, ops
 from azero_jax.addresses import AddressesInUse, smallest_memory
-from azero_jax.instructions import ExampleKind, Layout
+from azero_jax.instructions import SUM_BLOCK, ExampleKind, Layout
 from azero_jax.liveness import simplify
 from azero_jax.machine_step import Memory
 from azero_jax.program import MemorySize, Population, Program
@@ -245,10 +245,10 @@ class Learner:
             rows = order[first : first + EXAMPLES_PER_CALL]
             recorder, memory, position = state
             memory = recorder.run_examples(features[rows], labels[rows], ExampleKind.TRAIN, memory, position)
-            steps = int(memory.scalars_and_matrices[Layout.STEPS, 0])
+            steps = recorder.steps_in(memory)
             if steps < 0:
                 raise FitError(
-                    f"{epoch}row {rows[-steps - 1]} of X and y: the error of the prediction is not a number or above "
+                    f"{epoch}row {rows[~steps - 1]} of X and y: the error of the prediction is not a number or above "
                     f"max_abs_error={self.max_abs_error:g}: expected a program that learns from such data (are "
                     "features and labels scaled as in its search?)"
                 )
@@ -305,14 +305,17 @@ class Learner:
         recorder, memory, position = state
         features = self._known_features(X)
         labels = self._labels(y, len(features), recorder.objective.num_classes)
-        loss, failed = 0.0, False
+        blocks, loss, failed = np.zeros((), recorder.dtype), 0.0, False
         for first in range(0, len(features), EXAMPLES_PER_CALL):
             some = slice(first, first + EXAMPLES_PER_CALL)
+            if first % SUM_BLOCK == 0:  # as the evaluator sums
+                blocks, loss = blocks + blocks.dtype.type(loss), 0.0
             memory = recorder.run_examples(
                 features[some], labels[some], ExampleKind.VALID, memory, position + first, loss
             )
             loss = float(memory.scalars_and_matrices[Layout.LOSS, 0])
-            failed |= bool(memory.scalars_and_matrices[Layout.STEPS, 0] < 0)
+            failed |= recorder.steps_in(memory) < 0
+        loss = float(blocks + blocks.dtype.type(loss))
         return 0.0 if failed else float(fitness_of_loss(np.array(loss), self.loss, len(features)))
 
     def _raw(self, X: ArrayLike, independent: bool) -> np.ndarray:

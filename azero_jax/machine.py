@@ -137,7 +137,7 @@ def _read_operand(config: MachineConfig, memory, row, kind: str):
 def _result(config: MachineConfig, op: ops.Op, step: Step, places: tuple[int, ...] = (OPERAND_A, OPERAND_B)):
     """The value of an op that has a function; `places` say where in the instruction its operands stand."""
     size = config.layout.features_size
-    if op.name == "MATRIX_VECTOR_PRODUCT" and size <= lane_forms.MAX_TREE_TERMS:
+    if op.name == "MATRIX_VECTOR_PRODUCT" and size <= ops.MAX_TREE_TERMS:
         # A column at a time: XLA copies what it reads more than once.
         first = step.word[places[0]]
         columns = [step.memory.read("m", first + np.uint32(j), (size - 1) * size + 1)[::size] for j in range(size)]
@@ -170,7 +170,7 @@ def _elementwise_on_matrices(config: MachineConfig, op: ops.Op, places: tuple[in
 
 def _small_loops(config: MachineConfig) -> bool:
     """Whether a vector is long enough for more loops that are cheaper each, and short enough for one per row."""
-    return 8 <= config.layout.features_size <= lane_forms.MAX_TREE_TERMS
+    return 8 <= config.layout.features_size <= ops.MAX_TREE_TERMS
 
 
 def _write_outer(config: MachineConfig, first: Step, last: Step, op: ops.Op | None = None) -> State:

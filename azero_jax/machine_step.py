@@ -153,6 +153,11 @@ def bits_of(number: jax.Array) -> jax.Array:
     return lax.bitcast_convert_type(number, np.uint32 if number.dtype == np.float32 else np.uint64)
 
 
+def count_of(number: jax.Array) -> jax.Array:
+    """The signed integers whose bits floats have."""
+    return lax.bitcast_convert_type(number, np.int32 if number.dtype == np.float32 else np.int64)
+
+
 def number_of(bits: jax.Array, dtype: np.dtype) -> jax.Array:
     """Floats that have some bits, of unsigned integers that need not be so wide."""
     return lax.bitcast_convert_type(bits.astype(np.uint32 if dtype == np.float32 else np.uint64), dtype)

@@ -173,8 +173,39 @@ def _heaviside(x):
     return (x > 0).astype(x.dtype)
 
 
+# Above this many terms a tree of slices makes the compiled loop too large.
+MAX_TREE_TERMS = 32
+
+
+def tree(combine: Callable[..., jax.Array], terms: list[jax.Array]) -> jax.Array:
+    """Combines equally shaped arrays by halving, so that one operation does not wait for the one before."""
+    while len(terms) > 1:
+        paired = [combine(a, b) for a, b in zip(terms[::2], terms[1::2])]
+        terms = paired + terms[len(paired) * 2 :]
+    return terms[0]
+
+
+def sum_axis(x: jax.Array, axis: int) -> jax.Array:
+    """Sum over a leading axis as a tree of slices, so that it is -0 where all terms are, if they are not too many.
+
+    `jnp.sum` begins with +0, and XLA takes no other zero to begin with.
+    """
+    size = x.shape[axis]
+    if size > MAX_TREE_TERMS:
+        return jnp.sum(x, axis=axis)
+    return tree(jnp.add, [jax.lax.index_in_dim(x, i, axis, keepdims=False) for i in range(size)])
+
+
 def _norm(x, axis=None):
     return jnp.sqrt(jnp.sum(x * x, axis=axis))
+
+
+def _average(x, axis=0):
+    return sum_axis(x, axis) / x.shape[axis]
+
+
+def _matrix_average(m):
+    return sum_axis(sum_axis(m, 0), 0) / m.size
 
 
 def _standard_deviation(x, axis=None):
@@ -199,6 +230,22 @@ def _matrix_minimum(a, b):
 
 def _matrix_maximum(a, b):
     return jnp.where(a > b, a, b)
+
+
+def _inner(a, b):
+    return sum_axis(a * b, 0)
+
+
+def _matrix_vector(m, v):
+    if len(v) > MAX_TREE_TERMS:
+        return jnp.dot(m, v)
+    return sum_axis(m * v[None], 1)
+
+
+def _matrix_matrix(a, b):
+    if len(a) > MAX_TREE_TERMS:
+        return jnp.matmul(a, b)
+    return tree(jnp.add, [a[:, k, None] * b[None, k] for k in range(len(a))])
 
 
 def _square(vector):
@@ -235,11 +282,11 @@ _DETERMINISTIC = (
     ("VECTOR_DIFF", "vv", "v", "v{o} = v{a} - v{b}", jnp.subtract, _DIFFERENCE, _OF_SUM),
     ("VECTOR_PRODUCT", "vv", "v", "v{o} = v{a} * v{b}", jnp.multiply, _PRODUCT, _OF_PRODUCT),
     ("VECTOR_DIVISION", "vv", "v", "v{o} = v{a} / v{b}", jnp.divide, _NONE, _UNKNOWN),
-    ("VECTOR_INNER_PRODUCT", "vv", "s", "s{o} = dot(v{a}, v{b})", jnp.dot, _PRODUCT, _OF_PRODUCTS),
+    ("VECTOR_INNER_PRODUCT", "vv", "s", "s{o} = dot(v{a}, v{b})", _inner, _PRODUCT, _OF_PRODUCTS),
     ("VECTOR_OUTER_PRODUCT", "vv", "m", "m{o} = outer(v{a}, v{b})", jnp.outer, _BILINEAR, _OF_PRODUCT),
     ("SCALAR_MATRIX_PRODUCT", "sm", "m", "m{o} = s{a} * m{b}", jnp.multiply, _BILINEAR, _OF_PRODUCT),
     ("MATRIX_RECIPROCAL", "m", "m", "m{o} = 1 / m{a}", lambda x: 1 / x, _NONE, _UNKNOWN),
-    ("MATRIX_VECTOR_PRODUCT", "mv", "v", "v{o} = dot(m{a}, v{b})", jnp.dot, _BILINEAR, _OF_PRODUCTS),
+    ("MATRIX_VECTOR_PRODUCT", "mv", "v", "v{o} = dot(m{a}, v{b})", _matrix_vector, _BILINEAR, _OF_PRODUCTS),
     (
         "VECTOR_COLUMN_BROADCAST",
         "v",
@@ -283,16 +330,16 @@ _DETERMINISTIC = (
     ("MATRIX_DIFF", "mm", "m", "m{o} = m{a} - m{b}", jnp.subtract, _DIFFERENCE, _OF_SUM),
     ("MATRIX_PRODUCT", "mm", "m", "m{o} = m{a} * m{b}", jnp.multiply, _PRODUCT, _OF_PRODUCT),
     ("MATRIX_DIVISION", "mm", "m", "m{o} = m{a} / m{b}", jnp.divide, _NONE, _UNKNOWN),
-    ("MATRIX_MATRIX_PRODUCT", "mm", "m", "m{o} = matmul(m{a}, m{b})", jnp.matmul, _BILINEAR, _OF_PRODUCTS),
+    ("MATRIX_MATRIX_PRODUCT", "mm", "m", "m{o} = matmul(m{a}, m{b})", _matrix_matrix, _BILINEAR, _OF_PRODUCTS),
     ("SCALAR_MIN", "ss", "s", "s{o} = minimum(s{a}, s{b})", _minimum, _CHOICE, _AS_LARGE),
     ("VECTOR_MIN", "vv", "v", "v{o} = minimum(v{a}, v{b})", _minimum, _CHOICE, _AS_LARGE),
     ("MATRIX_MIN", "mm", "m", "m{o} = minimum(m{a}, m{b})", _matrix_minimum, _CHOICE, _AS_LARGE),
     ("SCALAR_MAX", "ss", "s", "s{o} = maximum(s{a}, s{b})", _maximum, _CHOICE, _AS_LARGE),
     ("VECTOR_MAX", "vv", "v", "v{o} = maximum(v{a}, v{b})", _maximum, _CHOICE, _AS_LARGE),
     ("MATRIX_MAX", "mm", "m", "m{o} = maximum(m{a}, m{b})", _matrix_maximum, _CHOICE, _AS_LARGE),
-    ("VECTOR_MEAN", "v", "s", "s{o} = mean(v{a})", jnp.mean, _KEEPS_ZERO, _mean(1)),
-    ("MATRIX_MEAN", "m", "s", "s{o} = mean(m{a})", jnp.mean, _KEEPS_ZERO, _mean(2)),
-    ("MATRIX_ROW_MEAN", "m", "v", "v{o} = mean(m{a}, axis=1)", lambda m: jnp.mean(m, axis=1), _KEEPS_ZERO, _mean(1)),
+    ("VECTOR_MEAN", "v", "s", "s{o} = mean(v{a})", _average, _KEEPS_ZERO, _mean(1)),
+    ("MATRIX_MEAN", "m", "s", "s{o} = mean(m{a})", _matrix_average, _KEEPS_ZERO, _mean(2)),
+    ("MATRIX_ROW_MEAN", "m", "v", "v{o} = mean(m{a}, axis=1)", lambda m: _average(m, 1), _KEEPS_ZERO, _mean(1)),
     (
         "MATRIX_ROW_ST_DEV",
         "m",

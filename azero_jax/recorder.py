@@ -224,8 +224,8 @@ class Recorder:
           loss: what that of the examples is added to.
 
         Returns:
-          The memory afterwards. There the rows `Layout.STEPS` and `Layout.LOSS` say how many
-          training examples were seen, negative if one failed, and the loss.
+          The memory afterwards. There `steps_in` and the row `Layout.LOSS` say how many
+          training examples were seen, the complement if one failed, and the loss.
         """
         layout, count = self.layout, len(features)
         examples = np.zeros((count, EXAMPLE_HEADER + layout.features_size), self.dtype)
@@ -239,8 +239,13 @@ class Recorder:
         if memory is not None:
             bits = np.array([position], np.uint32 if self.dtype == "float32" else np.uint64).view(self.dtype)
             rows[layout.resumed], rows[layout.base], rows[layout.POSITION] = 1, bits, bits
-            rows[layout.STEPS], rows[layout.LOSS] = (0 if kind == ExampleKind.TRAIN else 1), loss
+            rows[layout.STEPS], rows[layout.LOSS] = 0, loss
         return self.run(schedule, examples.reshape(-1, 1), np.zeros(1, np.uint32), start)
+
+    def steps_in(self, memory: Memory) -> int:
+        """Training examples that the last call has seen; the complement, which is negative, if the task failed."""
+        row = np.asarray(memory.scalars_and_matrices)[self.layout.STEPS]
+        return int(row.view(np.int32 if self.dtype == "float32" else np.int64)[0])
 
     def predictions(self, memory: Memory, best_epoch: bool) -> np.ndarray:
         """Those that memory holds, of the last validation or of that which was best: [lanes, num_valid(, C)].

@@ -17,7 +17,7 @@ import numpy as np
 from azero_jax import draws, ops
 from azero_jax.assembler import most_instructions
 from azero_jax.execution import available_memory, precision, run_jobs
-from azero_jax.instructions import EXAMPLE_HEADER, RESULT_ROWS, Layout, Words
+from azero_jax.instructions import EXAMPLE_HEADER, RESULT_ROWS, SUM_BLOCK, Layout, Words
 from azero_jax.machine import build
 from azero_jax.machine_step import MachineConfig
 from azero_jax.packed import PackedLayout, pack, power_of_two
@@ -86,7 +86,13 @@ class SwitchStrategy:
         self._seed_word = draws.seed_word(settings.seed)
         self._tasks = tasks
         self._num_threads = num_threads
-        layout = Layout(settings.memory, tasks.features_size, tasks.vector_labels, settings.addresses)
+        layout = Layout(
+            settings.memory,
+            tasks.features_size,
+            tasks.vector_labels,
+            settings.addresses,
+            sums_blocks=tasks.num_valid_examples > SUM_BLOCK and tasks.loss == "rmse",
+        )
         bytes_of_a_task = (layout.rows_of_scalars_and_matrices + layout.rows_of_vectors) * np.dtype(dtype).itemsize
         lanes = lanes_for(tasks.num_tasks, bytes_of_a_task)
         # The loop's memory stands beside what it started with.

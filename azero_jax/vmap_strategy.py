@@ -247,16 +247,16 @@ class VmapStrategy:
             return state
 
         def train(carry, example, step):
-            memory, best, loss, alive, steps, state = carry
+            memory, best, loss, alive, steps, state, blocks = carry
             memory = predict(memory, example, step)
             prediction = normalised(predicted(memory))
             errors = jnp.abs(wanted(example[0]) - prediction)
             memory = execute(2, with_label(with_prediction(memory, prediction), example[0]), step)
             state = jnp.where(alive, hashed(state, prediction, errors), state)
-            return memory, best, loss, alive & jnp.all(errors <= self._max_abs_error), steps + alive, state
+            return memory, best, loss, alive & jnp.all(errors <= self._max_abs_error), steps + alive, state, blocks
 
         def validate(carry, example, step):
-            memory, best, loss, alive, steps, state = carry
+            memory, best, loss, alive, steps, state, blocks = carry
             memory = predict(memory, example, step)
             prediction = predicted(memory)
             if tasks.loss == "rmse":
@@ -267,12 +267,13 @@ class VmapStrategy:
                 ok = jnp.bool_(True)
             state = jnp.where(alive, hashed(state, prediction, jnp.broadcast_to(error, prediction.shape)), state)
             loss = loss + (error * error if tasks.loss == "rmse" else error)
-            return memory, best, loss, alive & ok, steps, state
+            return memory, best, loss, alive & ok, steps, state, blocks
 
         def end_epoch(carry, example, step):
-            memory, best, loss, alive, steps, state = carry
+            memory, best, loss, alive, steps, state, blocks = carry
+            loss += blocks
             best = jnp.where(alive & (loss < best), loss, best)
-            return memory, best, jnp.zeros_like(loss), alive, steps, state
+            return memory, best, jnp.zeros_like(loss), alive, steps, state, jnp.zeros_like(loss)
 
         # Each is compiled, with all ops in it, as often as it is listed: once.
         branches = [train, validate, end_epoch, lambda carry, example, step: carry]
@@ -290,6 +291,11 @@ class VmapStrategy:
             entry = schedule[position]
             kind = (entry & np.uint32((1 << SCHEDULE_SHIFT) - 1)).astype(jnp.int32)
             example = examples[(entry >> SCHEDULE_SHIFT).astype(jnp.int32)]
+            # A long sum would lose what is small beside it.
+            *others, loss, alive, steps, state, blocks = carry
+            new_block = kind == ExampleKind.VALID_AFTER_CHECK
+            blocks, loss = jnp.where(new_block, blocks + loss, blocks), jnp.where(new_block, 0, loss)
+            carry = (*others, loss, alive, steps, state, blocks)
             return lax.switch(branch_of_kind[kind], branches, carry, example, position.astype(jnp.uint32)), None
 
         memory = _Memory(
@@ -299,10 +305,11 @@ class VmapStrategy:
         )
         memory = execute(0, memory, np.uint32(0))
         zero = jnp.zeros((), dtype)
-        carry = (memory, zero + np.inf, zero, jnp.bool_(True), jnp.int32(0), jnp.uint32(0))
-        (_, best, _, _, steps, state), _ = lax.scan(visit, carry, jnp.arange(self._num_positions))
+        carry = (memory, zero + np.inf, zero, jnp.bool_(True), jnp.int32(0), jnp.uint32(0), zero)
+        (_, best, _, _, steps, state, _), _ = lax.scan(visit, carry, jnp.arange(self._num_positions))
         # The fingerprint as a number that both dtypes hold exactly.
-        return jnp.stack([best, steps.astype(dtype), (state >> np.uint32(8)).astype(dtype)])
+        steps = lax.bitcast_convert_type(steps.astype(np.int32 if dtype == np.float32 else np.int64), dtype)
+        return jnp.stack([best, steps, (state >> np.uint32(8)).astype(dtype)])
 
     def _execute_line(self, line: Lines, memory: _Memory, step, number, compiled) -> _Memory:
         """One instruction: every op's value, a select among them, and one write per kind."""

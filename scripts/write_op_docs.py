@@ -32,6 +32,12 @@ _TAIL = """
 - `std` is sqrt(mean(x^2) - mean(x)^2), which rounding can make NaN.
 - `minimum` and `maximum` compare: with a NaN on either side scalars and vectors give
   the first operand, matrices the second.
+- Sums are as IEEE 754 has them: `dot`, `matmul` and `mean` of terms that are all -0 are -0, so that `1 / s` is
+  -inf. With more than 32 features they are +0, as sums then begin with 0.
+- Denormal numbers, below 1.2e-38 in float32 and 2.2e-308 in float64, count as zero: XLA's CPU code flushes them, as
+  operands and as results. So `0.5 * 2e-38` is 0 in float32.
+- Train steps are counted exactly. The squared errors of more than 1,024 validation examples are summed in blocks of so
+  many, so that float32 keeps small ones, too.
 - `bcast(v, axis=0)` makes every column v, `axis=1` every row. `norm(m, axis=0)` is per
   column, `axis=1` per row; `mean` and `std` with `axis=1` are per row.
 - `uniform(low, high)` and `gaussian(mean, stdev)` draw anew at every step and for

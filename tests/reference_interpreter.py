@@ -13,6 +13,23 @@ import numpy as np
 _REGISTER = r"([svm])(\d+)"
 
 
+def _total(x, axis=None):
+    """Of terms that are all -0 the sum is -0, as IEEE 754 has it, unless there are many features."""
+    return np.sum(x, axis=axis, initial=-0.0 if x.shape[-1] <= 32 else 0.0)
+
+
+def _mean(x, axis=None):
+    return _total(x, axis) / (x.size if axis is None else x.shape[axis])
+
+
+def _dot(a, b):
+    return _total(a * b, axis=-1)
+
+
+def _matmul(a, b):
+    return _total(a[:, None] * b.T[None], axis=-1)
+
+
 def _std(x, axis=None):
     return np.sqrt(np.mean(x * x, axis=axis) - np.mean(x, axis=axis) ** 2)
 
@@ -40,8 +57,8 @@ _CALLS = {
     "log": np.log,
     "outer": np.outer,
     "transpose": np.transpose,
-    "matmul": np.matmul,
-    "dot": np.dot,
+    "matmul": _matmul,
+    "dot": _dot,
 }
 
 
@@ -108,7 +125,7 @@ class _Machine:
             )
         if name in ("minimum", "maximum"):
             return _pick(kind, np.less if name == "minimum" else np.greater, *operands)
-        return {"norm": _norm, "mean": np.mean, "std": _std}[name](operands[0], axis=axis)
+        return {"norm": _norm, "mean": _mean, "std": _std}[name](operands[0], axis=axis)
 
 
 def _functions(text):

@@ -209,6 +209,72 @@ def test_a_memory_without_matrices(strategy):
     assert (fitness[0] > fitness[1]).all()
 
 
+def test_train_steps_are_exact_where_float32_has_no_odd_numbers():
+    rng = np.random.default_rng(0)
+    examples, epochs = 20_001, 840
+    x, y = np.zeros((1, examples, 1)), rng.standard_normal((1, examples))
+    tasks = Tasks(x, y, x[:, :1], y[:, :1], num_train_epochs=epochs)
+    each_example = Program.from_text("def Predict():\n s1 = s2 - s3\ndef Learn():\n s2 = s0 - s1\n")
+    evaluator = Evaluator(tasks, memory=MemorySize(4, 1, 0), max_abs_error=np.inf, ops=[])
+    steps = evaluator.evaluate([each_example, NOTHING]).train_steps
+    assert steps.tolist() == [[examples * epochs]] * 2
+    assert examples * epochs > 2**24
+
+
+def test_many_validation_examples_do_not_blur_the_fitness():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((1, 300_000, 1)).astype(np.float32)
+    y = (3 * x[..., 0] + rng.standard_normal((1, 300_000))).astype(np.float32)
+    tasks = Tasks(x[:, :1], y[:, :1], x, y)
+    programs = [NOTHING, Program.from_text("def Predict():\n s1 = norm(v0)\n")]
+    fitness = Evaluator(tasks, memory=MemorySize(4, 1, 0), ops=[]).evaluate(programs).fitness[:, 0]
+    errors = np.stack([y[0], y[0] - np.abs(x[0, :, 0])]).astype(float)
+    expected = 1 - 2 / np.pi * np.arctan(np.sqrt(np.mean(errors**2, axis=1)))
+    np.testing.assert_allclose(fitness, expected, atol=1e-6)
+
+
+def test_blocks_of_validation_examples_in_both_strategies_and_every_epoch():
+    shared = {"num_train": 3, "num_valid": 2500, "num_tasks": 2, "num_train_epochs": 3}
+    tasks = regression_tasks(**shared)
+    # The last settles, the others do not.
+    texts = ("s1 = mean(v0)", "s2 = s1 * s1\n s1 = mean(v0)\n s1 = s1 + s2", "s1 = 0.25")
+    programs = [Program.from_text(f"def Predict():\n {text}\n") for text in texts]
+    fitness = [
+        Evaluator(tasks, memory=MemorySize(4, 1, 0), strategy=strategy, ops=[]).evaluate(programs).fitness
+        for strategy in ("switch", "vmap")
+    ]
+    np.testing.assert_allclose(*fitness, atol=1e-6)
+    for index, predict in ((0, lambda x: x.mean(axis=2)), (2, lambda x: 0.25)):
+        errors = tasks.valid_labels - predict(tasks.valid_features)
+        expected = 1 - 2 / np.pi * np.arctan(np.sqrt(np.mean(errors**2, axis=1)))
+        np.testing.assert_allclose(fitness[0][index], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("strategy", ["switch", "vmap"])
+def test_sums_of_negative_zeros_are_negative(strategy):
+    sums = (
+        "s1 = dot(v1, v2)",
+        "s1 = mean(v1)",
+        "s1 = mean(m1)",
+        "v3 = mean(m1, axis=1)\n s1 = mean(v3)",
+        "v3 = dot(m1, v2)\n s1 = mean(v3)",
+        "m2 = matmul(m1, m3)\n s1 = mean(m2)",
+    )
+    minus_zero = "s2 = -1.0\n s3 = 1.0\n s4 = s5 * s2\n v1 = bcast(s4)\n v2 = bcast(s3)\n"
+    matrices = "m1 = bcast(v1, axis=0)\n m3 = bcast(v2, axis=0)\n"
+    programs = [
+        Program.from_text(
+            f"def Setup():\n {minus_zero} {matrices}def Predict():\n {line}\n s1 = s3 / s1\n s1 = arctan(s1)"
+        )
+        for line in sums
+    ]
+    tasks = regression_tasks()
+    labels = [np.full_like(y, -np.pi / 2) for y in (tasks.train_labels, tasks.valid_labels)]
+    tasks = Tasks(tasks.train_features, labels[0], tasks.valid_features, labels[1])
+    fitness = Evaluator(tasks, memory=MEMORY, strategy=strategy, ops=[]).evaluate(programs).fitness
+    np.testing.assert_allclose(fitness, 1, atol=1e-6)
+
+
 def test_no_programs():
     evaluation = Evaluator(regression_tasks()).evaluate([])
     assert evaluation.fitness.shape == (0, 3)

@@ -3,13 +3,14 @@ from __future__ import annotations
 import json
 import pathlib
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from generated import regression_tasks
 
 import azero_jax as az
-from azero_jax import draws, mutation, ops
+from azero_jax import draws, lane_forms, mutation, ops
 from azero_jax.evolution import EvolutionSettings, start, step
 from azero_jax.scoring import EquivalenceSettings, Scorer
 from azero_jax.search import SearchSettings
@@ -73,6 +74,25 @@ def test_registered_forms_must_differ():
         az.register_op("mine", "ss", "s", jnp.add, form="s{o} = s{a} + s{b}")
     with pytest.raises(ValueError, match="once each"):
         az.register_op("mine", "ss", "s", jnp.add, form="s{o} = s{a} ** 2")
+
+
+SUMS = ("VECTOR_INNER_PRODUCT", "MATRIX_VECTOR_PRODUCT", "MATRIX_MATRIX_PRODUCT", "VECTOR_MEAN", "MATRIX_MEAN")
+
+
+@pytest.mark.parametrize("features_size", [1, 2, 3, 4, 5, 6, 33])
+@pytest.mark.parametrize("name", [*SUMS, "MATRIX_ROW_MEAN"])
+def test_sums_of_negative_zeros_are_negative_in_both_forms(name, features_size):
+    op = ops.op_named(name)
+    shapes = [ops.output_shape(kind, features_size) for kind in op.inputs]
+    values = [np.full(shape, value, np.float32) for shape, value in zip(shapes, (-0.0, 1.0))]
+    one = jax.jit(lambda *inputs: ops.apply(op, inputs, features_size))(*values)
+    all_lanes = jax.jit(lambda *inputs: lane_forms.apply(op, list(inputs), features_size))(
+        *(np.repeat(value[..., None], 2, axis=-1) for value in values)
+    )
+    negative = features_size <= 32  # docs/ops.md
+    for result in (one, all_lanes):
+        assert (np.asarray(result) == 0).all()
+        assert (np.signbit(result) == negative).all()
 
 
 def test_unknown_ops_get_a_hint():
