@@ -4,6 +4,7 @@ from azero_jax.evaluator import Evaluation, Evaluator
 from azero_jax.evolution import EvolutionSettings
 from azero_jax.experiment import run
 from azero_jax.export import to_jax, to_latex, to_onnx, to_python
+from azero_jax.flags import settings_from_flagfile
 from azero_jax.learner import FitError, Learner, LearnerMemory, PredictionWarning
 from azero_jax.liveness import simplify
 from azero_jax.mutation import SearchSpace
@@ -48,6 +49,7 @@ __all__ = [
     "register_task",
     "run",
     "set_xla_flags",
+    "settings_from_flagfile",
     "simplify",
     "tasks_from_arrays",
     "to_jax",

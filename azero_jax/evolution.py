@@ -8,15 +8,20 @@ them in place of the oldest programs.
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import numpy as np
 
+from azero_jax import arguments
 from azero_jax.initial_programs import initial_population
 from azero_jax.mutation import CONSTANT_MUTATIONS, Mutator
 from azero_jax.program import Population, Program
 from azero_jax.scoring import Scorer
 
 RESTARTS = ("best", "initial")
+
+_TOURNAMENT_SIZE = 10
+_CHILD_BATCH_SIZE = 100
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,13 +30,14 @@ class EvolutionSettings:
 
     Attributes:
       population_size: P.
-      tournament_size: T, programs drawn with replacement for each child.
+      tournament_size: T, programs drawn with replacement for each child; by default 10, or
+        as many as the population has.
       mutate_prob: share of children that are mutated; the others are copies.
       mutation_types: names of `mutation.MUTATION_TYPES`; repeats add weight.
       constant_mutation: how constants change, of `mutation.CONSTANT_MUTATIONS`.
       initial_population: name or file of `initial_programs`.
       child_batch_size: children made from one population before any of them enters
-        it; 1 is the release's one-at-a-time loop.
+        it; 1 is the release's one-at-a-time loop. By default 100, or the population's size.
       restart_stagnant_individuals: the population starts anew when so many programs
         have brought no new best fitness; 0 never. As in the search for Lion (arXiv
         2302.06675); neither in the paper nor in the release.
@@ -43,36 +49,35 @@ class EvolutionSettings:
     """
 
     population_size: int = 1000
-    tournament_size: int = 10
+    tournament_size: int = None  # type: ignore[assignment]  # a number once it is made
     mutate_prob: float = 0.9
     mutation_types: tuple[str, ...] = ("alter_parameter", "randomize_instruction", "randomize_component_function")
     constant_mutation: str = "release"
     initial_population: str = "random"
-    child_batch_size: int = 100
+    child_batch_size: int = None  # type: ignore[assignment]
     restart_stagnant_individuals: int = 0
     restart_from: str = "best"
 
     def __post_init__(self) -> None:
-        if self.population_size < 1:
-            raise ValueError(f"population_size={self.population_size}: expected a positive integer")
-        if not 1 <= self.tournament_size <= self.population_size:
-            raise ValueError(
-                f"tournament_size={self.tournament_size}: expected 1 to population_size={self.population_size}"
-            )
-        if not 0 <= self.mutate_prob <= 1:
-            raise ValueError(f"mutate_prob={self.mutate_prob}: expected 0 to 1")
-        if not 1 <= self.child_batch_size <= self.population_size:
-            raise ValueError(
-                f"child_batch_size={self.child_batch_size}: expected 1 to population_size={self.population_size}"
-            )
-        if self.constant_mutation not in CONSTANT_MUTATIONS:
-            raise ValueError(
-                f"constant_mutation={self.constant_mutation!r}: expected one of {', '.join(CONSTANT_MUTATIONS)}"
-            )
-        if self.restart_stagnant_individuals < 0:
-            raise ValueError(f"restart_stagnant_individuals={self.restart_stagnant_individuals}: expected 0 or more")
-        if self.restart_from not in RESTARTS:
-            raise ValueError(f"restart_from={self.restart_from!r}: expected one of {', '.join(RESTARTS)}")
+        set_field = functools.partial(object.__setattr__, self)
+        size = arguments.integer("population_size", self.population_size, 1)
+        set_field("population_size", size)
+        for name, usual in (("tournament_size", _TOURNAMENT_SIZE), ("child_batch_size", _CHILD_BATCH_SIZE)):
+            asked = getattr(self, name)
+            value = min(usual, size) if asked is None else arguments.integer(name, asked)
+            if not 1 <= value <= size:
+                raise ValueError(f"{name}={value}: expected 1 to population_size={size}")
+            set_field(name, value)
+        probability = arguments.number("mutate_prob", self.mutate_prob, "0 to 1", lambda value: 0 <= value <= 1)
+        set_field("mutate_prob", probability)
+        set_field(
+            "mutation_types", arguments.sequence("mutation_types", self.mutation_types, "names of mutation types")
+        )
+        arguments.one_of("constant_mutation", self.constant_mutation, CONSTANT_MUTATIONS)
+        arguments.text("initial_population", self.initial_population)
+        stagnant = arguments.integer("restart_stagnant_individuals", self.restart_stagnant_individuals, 0)
+        set_field("restart_stagnant_individuals", stagnant)
+        arguments.one_of("restart_from", self.restart_from, RESTARTS)
 
 
 @dataclasses.dataclass

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import os
 import pathlib
 import secrets
 import shlex
@@ -283,7 +284,8 @@ def _define_caches(group: Group) -> None:
     group.integer(
         "fec_num_train_examples",
         equivalence.num_train_examples,
-        "training examples of the probe for functional equivalence; 0 turns it off (fec_cache.proto)",
+        "training examples of the probe for functional equivalence, by default 10, or as many as the tasks have; "
+        "0 turns it off (fec_cache.proto)",
     )
     group.integer("fec_num_valid_examples", equivalence.num_valid_examples, "validation examples of that probe")
     group.integer("fec_cache_size", equivalence.cache_size, "programs remembered", least=1)
@@ -417,6 +419,24 @@ def settings(flag_values: FlagValues = FLAGS, *, stored: Settings | None = None)
     return _with_values(Settings(_islands(flag_values), max_individuals=1), values, _OF_THE_RUN)
 
 
+def settings_from_flagfile(flagfile: str | os.PathLike) -> Settings:
+    """The settings that a flagfile describes, for `run` and searches in Python.
+
+    Args:
+      flagfile: its path, or the name of one that is installed, such as "linear_demo".
+
+    Raises:
+      TypeError: no string and no path.
+      ValueError: no such file, or a line that is wrong.
+    """
+    if not isinstance(flagfile, (str, os.PathLike)):
+        raise TypeError(f"flagfile={flagfile!r}: expected a path, or the name of an installed flagfile")
+    values = FlagValues()
+    define(values)
+    no_more(parse([f"--flagfile={os.fspath(flagfile)}"], values))
+    return settings(values)
+
+
 def given(name: str) -> Any:
     """The value of a flag that somebody has set, or None."""
     return FLAGS[name].value if FLAGS[name].present else None
@@ -448,8 +468,9 @@ def _values(flag_values: FlagValues) -> dict:
     for name, value in METHODS[values["method"]].items():
         if flag_values[name].using_default_value:
             values[name] = value
-    if flag_values["child_batch_size"].using_default_value:
-        values["child_batch_size"] = min(values["child_batch_size"], values["population_size"])
+    for name in ("child_batch_size", "tournament_size"):
+        if flag_values[name].using_default_value:
+            values[name] = min(values[name], values["population_size"])
     for function in _FUNCTIONS:
         for limit in ("min", "max"):
             if values[f"mutate_{function}_size_{limit}"] is None:

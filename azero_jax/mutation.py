@@ -9,11 +9,12 @@ arrays of the population that they are given.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 
 import numpy as np
 
-from azero_jax import ops
+from azero_jax import arguments, ops
 from azero_jax.program import FIRST_OUTPUT, NO_KIND, MemorySize, Population, op_columns
 from azero_jax.text import COMPONENT_FUNCTIONS, IN1, IN2, OP, OUT
 
@@ -35,7 +36,7 @@ class SearchSpace:
         function may hold, by default all that there are when the space is made; without
         any, mutation leaves that function alone.
       initial_sizes: instructions of (Setup, Predict, Learn) at the start.
-      min_sizes, max_sizes: limits for insertion and removal.
+      min_sizes, max_sizes: limits for insertion and removal, by default the initial sizes.
 
     Raises:
       ValueError: an unknown op, one that the memory has no room for, or sizes that
@@ -47,11 +48,23 @@ class SearchSpace:
     predict_ops: tuple[str, ...] = dataclasses.field(default_factory=every_op)
     learn_ops: tuple[str, ...] = dataclasses.field(default_factory=every_op)
     initial_sizes: tuple[int, int, int] = (10, 10, 10)
-    min_sizes: tuple[int, int, int] = (10, 10, 10)
-    max_sizes: tuple[int, int, int] = (10, 10, 10)
+    min_sizes: tuple[int, int, int] = None  # type: ignore[assignment]  # three numbers once it is made
+    max_sizes: tuple[int, int, int] = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
-        self.memory.validate()
+        set_field = functools.partial(object.__setattr__, self)
+        set_field("memory", MemorySize.checked(self.memory))
+        for name in ("setup_ops", "predict_ops", "learn_ops"):
+            names = arguments.sequence(name, getattr(self, name), "names of ops, as in ('SCALAR_SUM', 'SCALAR_DIFF')")
+            set_field(name, tuple(arguments.text(name, op) for op in names))
+        for name in ("initial_sizes", "min_sizes", "max_sizes"):
+            given = self.initial_sizes if getattr(self, name) is None else getattr(self, name)
+            sizes = arguments.sequence(name, given, "three integers, of Setup, Predict and Learn")
+            if len(sizes) != len(COMPONENT_FUNCTIONS):
+                raise ValueError(
+                    f"{name}={arguments.shown(given)}: expected three integers, of Setup, Predict and Learn"
+                )
+            set_field(name, tuple(arguments.integer(name, size, 0) for size in sizes))
         for function, names in zip(COMPONENT_FUNCTIONS, self.op_names):
             for name in names:
                 op = ops.op_named(name)

@@ -77,7 +77,7 @@ def flags_for(source: Source, kind: str = "auto") -> list[str]:
     if dataset.num_classes != 2:
         start = "softmax_regression" if dataset.num_classes else "linear"
         flags.append(f"--initial_population={start}")
-    return [*flags, f"--fec_num_train_examples={min(10, num_train)}", f"--fec_num_valid_examples={min(10, num_valid)}"]
+    return flags
 
 
 def _of_source(source: Source) -> str:

@@ -8,18 +8,25 @@ programs that behave like none seen before run on, to the hurdle or to the end.
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import numpy as np
 
+from azero_jax import arguments
 from azero_jax.addresses import smallest_memory
 from azero_jax.costs import program_costs
 from azero_jax.equivalence import Known, algebraic_keys
 from azero_jax.evaluator import Evaluator
 from azero_jax.fec import FitnessCache
+from azero_jax.fingerprints import FINGERPRINTS
 from azero_jax.initial_programs import HAND_WRITTEN
 from azero_jax.program import MemorySize, Population, Program
+from azero_jax.tasks import Tasks
 
 COMBINATIONS = ("mean", "median")
+
+# Examples of each kind in a probe, as in the release (fec_cache.proto).
+_PROBE = 10
 
 
 def combine(fitness: np.ndarray, mode: str) -> np.ndarray:
@@ -35,8 +42,8 @@ class EquivalenceSettings:
 
     Attributes:
       algebra: whether programs are compared by algebra.
-      num_train_examples, num_valid_examples: examples of a probe; without any,
-        behaviour is not compared.
+      num_train_examples, num_valid_examples: examples of a probe; with 0 of either,
+        behaviour is not compared. By default 10, or as many as the tasks have.
       fingerprint: what of a probe is compared, of `fingerprints.FINGERPRINTS`.
       cache_size: entries kept, of each cache.
       forget_every: hits after which the next equivalent program runs, in case they differ
@@ -44,16 +51,37 @@ class EquivalenceSettings:
     """
 
     algebra: bool = True
-    num_train_examples: int = 10
-    num_valid_examples: int = 10
+    num_train_examples: int | None = None
+    num_valid_examples: int | None = None
     fingerprint: str = "errors"
     cache_size: int = 100_000
     forget_every: int = 100
 
-    @property
-    def probes(self) -> bool:
-        """Whether behaviour is compared, too."""
-        return self.num_train_examples > 0 and self.num_valid_examples > 0
+    def __post_init__(self) -> None:
+        set_field = functools.partial(object.__setattr__, self)
+        set_field("algebra", arguments.boolean("fec_algebra", self.algebra))
+        for name in ("num_train_examples", "num_valid_examples"):
+            if getattr(self, name) is not None:
+                set_field(name, arguments.integer(f"fec_{name}", getattr(self, name), 0))
+        arguments.one_of("fec_fingerprint", self.fingerprint, FINGERPRINTS)
+        set_field("cache_size", arguments.integer("fec_cache_size", self.cache_size, 1))
+        set_field("forget_every", arguments.integer("fec_forget_every", self.forget_every, 0))
+
+    def probe_of(self, tasks: Tasks) -> tuple[int, int]:
+        """Training and validation examples of a probe on some tasks; 0 and 0 for no probe.
+
+        Raises:
+          ValueError: a probe longer than the tasks.
+        """
+        sizes = []
+        for name, what in (("num_train_examples", "training"), ("num_valid_examples", "validation")):
+            asked, available = getattr(self, name), getattr(tasks, name)
+            if asked is not None and asked > available:
+                raise ValueError(
+                    f"fec_{name}={asked}: expected at most {available}, the {what} examples of the search tasks"
+                )
+            sizes.append(min(_PROBE, available) if asked is None else asked)
+        return (sizes[0], sizes[1]) if all(sizes) else (0, 0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,12 +107,13 @@ class HurdleSettings:
     move_every: int = 1000
 
     def __post_init__(self) -> None:
-        if not 0 <= self.percentile <= 100:
-            raise ValueError(f"hurdle_percentile={self.percentile}: expected 0 to 100")
-        if not 0 < self.train_share < 1:
-            raise ValueError(f"hurdle_train_share={self.train_share}: expected more than 0 and less than 1")
-        if self.move_every < 1:
-            raise ValueError(f"hurdle_move_every={self.move_every}: expected a positive integer")
+        set_field = functools.partial(object.__setattr__, self)
+        for name, expected, accepts in (
+            ("percentile", "0 to 100", lambda value: 0 <= value <= 100),
+            ("train_share", "more than 0 and less than 1", lambda value: 0 < value < 1),
+        ):
+            set_field(name, arguments.number(f"hurdle_{name}", getattr(self, name), expected, accepts))
+        set_field("move_every", arguments.integer("hurdle_move_every", self.move_every, 1))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,12 +135,12 @@ class TrainBudgetSettings:
     threshold_factor: float = 2.0
 
     def __post_init__(self) -> None:
-        if self.baseline and self.baseline not in HAND_WRITTEN:
-            raise ValueError(
-                f"train_budget_baseline={self.baseline!r}: expected one of {', '.join(HAND_WRITTEN)}, or nothing"
-            )
-        if not self.threshold_factor > 0:
-            raise ValueError(f"train_budget_threshold_factor={self.threshold_factor}: expected a positive number")
+        if self.baseline != "":
+            arguments.one_of("train_budget_baseline", self.baseline, HAND_WRITTEN, ", or nothing")
+        factor = arguments.number(
+            "train_budget_threshold_factor", self.threshold_factor, "a positive number", lambda value: value > 0
+        )
+        object.__setattr__(self, "threshold_factor", factor)
 
 
 _NO_HURDLE = HurdleSettings()
@@ -167,10 +196,7 @@ class Scorer:
         hurdle: HurdleSettings = _NO_HURDLE,
         train_budget: TrainBudgetSettings = _NO_TRAIN_BUDGET,
     ):
-        for name in ("num_train_examples", "num_valid_examples"):
-            probe, available = getattr(equivalence, name), getattr(evaluator.tasks, name)
-            if not 0 <= probe <= available:
-                raise ValueError(f"fec {name}={probe}: expected 0 to {available}, the examples of the search tasks")
+        self._probe = equivalence.probe_of(evaluator.tasks)
         self.evaluator = evaluator
         self.combination = combination
         self.equivalence = equivalence
@@ -227,14 +253,9 @@ class Scorer:
     def _run(self, population: Population) -> np.ndarray:
         """Fitness of programs that run, if only on the examples of a probe."""
         counters = self.counters
-        if not self.equivalence.probes:
+        if not any(self._probe):
             return self._evaluate(population)
-        probe = self.evaluator.probe(
-            population,
-            self.equivalence.num_train_examples,
-            self.equivalence.num_valid_examples,
-            known_valid=True,
-        )
+        probe = self.evaluator.probe(population, *self._probe, known_valid=True)
         counters.train_steps += int(probe.train_steps.sum())
 
         def run(which: np.ndarray) -> np.ndarray:

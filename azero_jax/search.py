@@ -10,11 +10,12 @@ An experiment is one of these, or several that exchange programs (`islands`).
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import numpy as np
 
-from azero_jax import evolution
-from azero_jax.evaluator import Evaluator
+from azero_jax import arguments, evolution
+from azero_jax.evaluator import DTYPES, STRATEGIES, Evaluator
 from azero_jax.evolution import EvolutionSettings, EvolutionState
 from azero_jax.initial_programs import initial_population
 from azero_jax.mutation import Mutator, SearchSpace
@@ -47,6 +48,14 @@ class EvaluationSettings:
     strategy: str = "auto"
     num_threads: int = 0
 
+    def __post_init__(self) -> None:
+        set_field = functools.partial(object.__setattr__, self)
+        error = arguments.number("max_abs_error", self.max_abs_error, "a positive number", lambda value: value > 0)
+        set_field("max_abs_error", error)
+        arguments.one_of("dtype", self.dtype, DTYPES)
+        arguments.one_of("strategy", self.strategy, STRATEGIES)
+        set_field("num_threads", arguments.integer("num_threads", self.num_threads, 0))
+
 
 @dataclasses.dataclass(frozen=True)
 class SearchSettings:
@@ -77,12 +86,11 @@ class SearchSettings:
     hall_of_fame_size: int = 0
 
     def __post_init__(self) -> None:
-        if self.fitness_combination not in COMBINATIONS:
-            raise ValueError(
-                f"fitness_combination={self.fitness_combination!r}: expected one of {', '.join(COMBINATIONS)}"
-            )
-        if self.hall_of_fame_size < 0:
-            raise ValueError(f"hall_of_fame_size={self.hall_of_fame_size}: expected 0 or more")
+        for field in dataclasses.fields(self)[:6]:
+            arguments.instance(field.name, getattr(self, field.name), field.default_factory)  # type: ignore[arg-type]
+        arguments.one_of("fitness_combination", self.fitness_combination, COMBINATIONS)
+        size = arguments.integer("hall_of_fame_size", self.hall_of_fame_size, 0)
+        object.__setattr__(self, "hall_of_fame_size", size)
 
 
 def make_evaluator(tasks: Tasks, settings: SearchSettings, random_ops_seed: int) -> Evaluator:
@@ -169,6 +177,10 @@ class Search:
         random_ops_seed: int = 0,
         restored: tuple[dict, dict[str, np.ndarray]] | None = None,
     ):
+        arguments.instance("tasks", tasks, Tasks, "az.make_tasks('scalar_linear_regression')")
+        arguments.instance("settings", settings, SearchSettings)
+        if not isinstance(seed, np.random.Generator):
+            seed = arguments.integer("seed", seed, 0)
         self.tasks = tasks
         self.settings = settings
         self._mutator = Mutator.of(

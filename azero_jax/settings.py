@@ -6,11 +6,12 @@ Flags become this, results and checkpoints keep it, and a resumed run is compare
 from __future__ import annotations
 
 import dataclasses
-import math
+import functools
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from azero_jax import arguments
 from azero_jax.baselines import check_baseline
 from azero_jax.search import SearchSettings
 from azero_jax.task_specs import agreed_vector_labels, same_tasks
@@ -29,6 +30,14 @@ class IslandSettings:
 
     search_tasks: str
     search: SearchSettings = dataclasses.field(default_factory=SearchSettings)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.search_tasks, str):
+            raise TypeError(
+                f"search_tasks={arguments.shown(self.search_tasks)}: expected a specification of tasks, as in "
+                "'scalar_linear_regression:num_tasks=10'; az.Search takes Tasks"
+            )
+        arguments.instance("search", self.search, SearchSettings)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,10 +60,10 @@ class MigrationSettings:
     share: float = 0.5
 
     def __post_init__(self) -> None:
-        if self.every < 0:
-            raise ValueError(f"migrate_every={self.every}: expected 0 or more")
-        if not 0 < self.share <= 1:
-            raise ValueError(f"migrate_share={self.share}: expected more than 0 and at most 1")
+        every = arguments.integer("migrate_every", self.every, 0)
+        share = arguments.number("migrate_share", self.share, "more than 0 and at most 1", lambda value: 0 < value <= 1)
+        object.__setattr__(self, "every", every)
+        object.__setattr__(self, "share", share)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,8 +111,24 @@ class Settings:
     max_seconds: float = 0.0
 
     def __post_init__(self) -> None:
+        set_field = functools.partial(object.__setattr__, self)
+        set_field(
+            "islands", arguments.sequence("islands", self.islands, "IslandSettings, as in (IslandSettings(...),)")
+        )
+        for island in self.islands:
+            arguments.instance("islands", island, IslandSettings, "IslandSettings('scalar_linear_regression')")
         if not self.islands:
             raise ValueError("islands: expected at least one")
+        arguments.instance("migration", self.migration, MigrationSettings)
+        for name in ("select_tasks", "final_tasks", "final_baseline"):
+            arguments.text(name, getattr(self, name))
+        set_field("randomize_task_seeds", arguments.boolean("randomize_task_seeds", self.randomize_task_seeds))
+        for name in _COUNTS:
+            set_field(name, arguments.integer(name, getattr(self, name), 0))
+        set_field("funnel_rounds", arguments.integer("funnel_rounds", self.funnel_rounds))
+        set_field("sufficient_fitness", arguments.number("sufficient_fitness", self.sufficient_fitness))
+        seconds = arguments.number("max_seconds", self.max_seconds, "0 or more", lambda value: value >= 0)
+        set_field("max_seconds", seconds)
         if any(island.search.space != self.islands[0].search.space for island in self.islands):
             raise ValueError("islands: expected one search space for all, so that they can exchange programs")
         if self.final_baseline:
@@ -116,12 +141,7 @@ class Settings:
                 f"funnel_rounds={self.funnel_rounds}: expected a positive integer of at most {_MOST_FUNNEL_ROUNDS}, "
                 "since each round keeps a quarter of the programs"
             )
-        if math.isnan(self.sufficient_fitness):
-            raise ValueError(f"sufficient_fitness={self.sufficient_fitness}: expected a number")
         agreed_vector_labels(self._specs())
-        for name in _NOT_NEGATIVE:
-            if not getattr(self, name) >= 0:  # NaN included
-                raise ValueError(f"{name}={getattr(self, name)}: expected 0 or more")
         if not (self.max_individuals or self.max_train_steps or self.max_seconds):
             raise ValueError(
                 "max_individuals, max_train_steps and max_seconds are all 0: an experiment would never end"
@@ -137,14 +157,7 @@ class Settings:
         return [spec for spec in specs if spec]
 
 
-_NOT_NEGATIVE = (
-    "random_seed",
-    "max_experiments",
-    "max_individuals",
-    "max_train_steps",
-    "max_stagnant_individuals",
-    "max_seconds",
-)
+_COUNTS = ("random_seed", "max_experiments", "max_individuals", "max_train_steps", "max_stagnant_individuals")
 
 # Settings that a resumed run may change: how long it goes on, and what is done with what it finds.
 MAY_CHANGE = {

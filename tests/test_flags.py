@@ -120,7 +120,7 @@ WRONG = [
     (["--initial_population=/no/such.txt"], "/no/such.txt"),
     (["--max_scalar_addresses=1"], "memory scalars=1"),
     (["--allowed_mutation_types=crossover"], "mutation types 'crossover'"),
-    (["--fec_num_train_examples=101"], "fec num_train_examples=101"),
+    (["--fec_num_train_examples=101"], "fec_num_train_examples=101"),
     (["--max_train_steps=0", "--max_individuals=0"], "would never end"),
     (["--allowed_mutation_types=identity:0"], "'identity:0': expected a positive integer behind the colon"),
     (["--island_flags=--mutate_prob=2"], "mutate_prob=2.0: expected 0 to 1"),

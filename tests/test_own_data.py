@@ -66,7 +66,7 @@ def test_few_rows_and_many_features(tmp_path):
     few = write(tmp_path / "few.csv", ["yes", "no"] * 10)
     made = settings(f"--data={few}", "--label=price")
     assert make_tasks(made.islands[0].search_tasks).num_train_examples == 11
-    assert made.islands[0].search.equivalence.num_valid_examples == 3
+    assert made.islands[0].search.equivalence.probe_of(make_tasks(made.islands[0].search_tasks)) == (10, 3)
     many = write(tmp_path / "many.csv", ["yes", "no"] * 50, num_features=40)
     assert make_tasks(settings(f"--data={many}", "--label=price").final_tasks).features_size == 16
     with pytest.raises(ValueError, match=r"tiny.csv: 10 rows: expected at least 20"):

@@ -246,5 +246,5 @@ def test_what_a_probe_knows_is_not_run_again():
 
 
 def test_probes_must_fit_the_tasks():
-    with pytest.raises(ValueError, match="fec num_train_examples=30: expected 0 to 20"):
+    with pytest.raises(ValueError, match="fec_num_train_examples=30: expected at most 20"):
         scorer(num_train_examples=30)
