@@ -21,8 +21,8 @@ _MOST_SHOWN = 80
 
 
 def shown(value: object) -> str:
-    """The value as code, cut where it is long."""
-    text = repr(value)
+    """The value as code, on one line, cut where it is long."""
+    text = " ".join(repr(value).split())
     return text if len(text) <= _MOST_SHOWN else text[: _MOST_SHOWN - 3] + "..."
 
 
