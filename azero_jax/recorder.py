@@ -30,7 +30,8 @@ from azero_jax.machine import build_recorder
 from azero_jax.machine_step import MachineConfig, Memory
 from azero_jax.packed import PackedLayout, RegisterNumbers, pack, power_of_two
 from azero_jax.program import MemorySize, Population, Program
-from azero_jax.superinstructions import InstructionSet
+from azero_jax.superinstructions import USUAL_OPS, InstructionSet
+from azero_jax.text import OP
 
 # Up to so many features there is room for every address: machines are then shared by programs.
 ROOM_FOR_ALL_FEATURES = 32
@@ -63,6 +64,12 @@ class Objective(NamedTuple):
     def numbers(self) -> int:
         """How many numbers predict one example."""
         return self.num_classes if self.vector_labels else 1
+
+
+def _ops_to_compile(population: Population) -> tuple[int, ...]:
+    """Ids of the usual ops, or of all if a program has others: two machines serve all programs."""
+    known = range(len(ops.table()))
+    return tuple(sorted(USUAL_OPS) if np.isin(population.code[..., OP], list(USUAL_OPS)).all() else known)
 
 
 class Recorder:
@@ -147,7 +154,7 @@ class Recorder:
             dtype=dtype,
             lanes=lanes,
             fingerprint="",
-            instruction_set=InstructionSet(ops.table(), tuple(range(len(ops.table())))),
+            instruction_set=InstructionSet(ops.table(), _ops_to_compile(population)),
             packed=packed,
             words=Words(power_of_two(max(2 * _FEWEST_LINES, instructions)), num_positions, lanes),
         )

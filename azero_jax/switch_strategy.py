@@ -17,7 +17,15 @@ import numpy as np
 from azero_jax import draws, ops
 from azero_jax.assembler import most_instructions
 from azero_jax.execution import available_memory, precision, run_jobs
-from azero_jax.instructions import EXAMPLE_HEADER, RESULT_ROWS, SUM_BLOCK, Layout, Words
+from azero_jax.instructions import (
+    EXAMPLE_HEADER,
+    RESULT_ROWS,
+    SCHEDULE_COUNTS,
+    SUM_BLOCK,
+    ExampleKind,
+    Layout,
+    Words,
+)
 from azero_jax.machine import build
 from azero_jax.machine_step import MachineConfig
 from azero_jax.packed import PackedLayout, pack, power_of_two
@@ -36,6 +44,11 @@ _CALLS_PER_THREAD = 2
 
 # Memory of the programs that one thread runs side by side.
 _MOST_BYTES = 2**28
+
+# Room for examples and for entries of the schedule. Tasks of fewer share one compiled machine, as
+# those of search and selection, unless their examples would take too many bytes so.
+_FEWEST_EXAMPLES = 2048
+_MOST_BYTES_OF_ROOM = 2**26
 
 # Two AVX registers of float32. More lanes make each dispatch cheaper per task, but
 # memory larger; odd numbers of lanes do not vectorise.
@@ -97,6 +110,7 @@ class SwitchStrategy:
         lanes = lanes_for(tasks.num_tasks, bytes_of_a_task)
         # The loop's memory stands beside what it started with.
         self.needed_bytes = check_memory(2 * num_threads * lanes * bytes_of_a_task, tasks, settings)
+        self._room = _room_for_examples(tasks, lanes, dtype)
         config = MachineConfig(
             layout=layout,
             loss=tasks.loss,
@@ -109,7 +123,7 @@ class SwitchStrategy:
             packed=PackedLayout.fitting(0, np.dtype(dtype).itemsize // 4, settings.memory),
             words=Words(
                 power_of_two(_PROGRAMS_OF_A_CALL * (sum(settings.memory) + _USUAL_LENGTH)),
-                settings.num_positions,
+                power_of_two(max(_FEWEST_EXAMPLES, settings.num_positions)),
                 lanes,
             ),
         )
@@ -124,7 +138,7 @@ class SwitchStrategy:
     @functools.cached_property
     def _groups(self) -> list[TaskGroup]:
         with precision(self.dtype):
-            return task_groups(self._tasks, self._config.lanes, self.dtype)
+            return task_groups(self._tasks, self._config.lanes, self.dtype, self._room)
 
     def run(self, population: Population, schedule: np.ndarray, fingerprint: bool) -> np.ndarray:
         """Runs programs by a schedule; results [P, RESULT_ROWS, D]."""
@@ -138,13 +152,17 @@ class SwitchStrategy:
         per_call = self._programs_per_call(len(population), (config.words.instructions - 1) // most)
         jobs = [(piece, i) for piece in config.packed.batches(population, per_call) for i in range(len(groups))]
 
+        entries = np.full(config.words.positions + SCHEDULE_COUNTS, ExampleKind.END, np.uint32)
+        entries[: len(schedule) - SCHEDULE_COUNTS] = schedule[:-SCHEDULE_COUNTS]
+        entries[-SCHEDULE_COUNTS:] = schedule[-SCHEDULE_COUNTS:]
+
         def run_piece(job: tuple[slice, int]) -> None:
             piece, group = job
             first_task = group * config.lanes
             num_tasks = min(config.lanes, self._tasks.num_tasks - first_task)
-            extra = len(schedule) + config.lanes + 1
+            extra = len(entries) + config.lanes + 1
             words = pack(population, piece, config.layout.memory, config.packed, extra)
-            words[config.packed.size : -config.lanes - 1] = schedule
+            words[config.packed.size : -config.lanes - 1] = entries
             words[-config.lanes - 1 : -1] = groups[group].numbers
             words[-1] = self._seed_word
             with precision(self.dtype):
@@ -241,7 +259,7 @@ _machines_lock = threading.Lock()  # `lru_cache` may call its function twice for
 
 @functools.lru_cache(maxsize=32)
 def _compiled_machine(config: MachineConfig) -> _CompiledMachine:
-    """The machine of a configuration, shared by evaluators of tasks of the same sizes."""
+    """The machine of a configuration, shared by evaluators of tasks of like sizes."""
     return _CompiledMachine(config)
 
 
@@ -295,13 +313,29 @@ def check_memory(needed: int, tasks: Tasks, settings: RunSettings) -> int:
     return needed
 
 
-def task_groups(tasks: Tasks, lanes: int, dtype: str) -> list[TaskGroup]:
+def _room_for_examples(tasks: Tasks, lanes: int, dtype: str) -> int:
+    """Examples that there is room for in a group of tasks."""
+    examples = tasks.num_train_examples + tasks.num_valid_examples
+    room = power_of_two(max(_FEWEST_EXAMPLES, examples))
+    groups = -(-tasks.num_tasks // lanes)
+    size = groups * lanes * room * (EXAMPLE_HEADER + tasks.features_size) * np.dtype(dtype).itemsize
+    return room if size <= _MOST_BYTES_OF_ROOM else examples
+
+
+def task_groups(tasks: Tasks, lanes: int, dtype: str, room: int = 0) -> list[TaskGroup]:
     """The tasks in groups of as many as there are lanes.
 
     Each example is its label, a zero and its features; training examples come first, and
-    behind all the smallest and the largest label.
+    behind all, and zeros where there is room for more, the smallest and the largest label.
     Lanes without a task repeat the group's first, so that they stop with it.
+
+    Args:
+      tasks: D of them.
+      lanes: of each group.
+      dtype: of the examples.
+      room: examples that there is room for, if they are more than those of the tasks.
     """
+    free = max(0, room - tasks.num_train_examples - tasks.num_valid_examples)
     groups = []
     for first in range(0, tasks.num_tasks, lanes):
         numbers = np.arange(first, first + lanes)
@@ -314,6 +348,7 @@ def task_groups(tasks: Tasks, lanes: int, dtype: str) -> list[TaskGroup]:
             label = labels[numbers, :, None]
             examples = np.concatenate([label, np.zeros_like(label), features[numbers]], axis=2)
             parts.append(examples.transpose(1, 2, 0).reshape(-1, lanes))
+        parts.append(np.zeros((free * (EXAMPLE_HEADER + tasks.features_size), lanes)))
         labels = np.concatenate([tasks.train_labels[numbers], tasks.valid_labels[numbers]], axis=1)
         parts.append(np.stack([labels.min(axis=1), labels.max(axis=1)]))
         examples_on_device = jax.device_put(np.concatenate(parts).astype(dtype))

@@ -17,9 +17,9 @@ NOTHING = Program.from_text("def Predict():\n")
 
 
 def test_nothing_is_compiled_again_during_a_run():
-    # Sizes of their own, so that no other test has compiled this machine.
-    every_op = [op.name for op in ops.table()]
-    evaluator = Evaluator(regression_tasks(num_train=23, num_valid=11), memory=MEMORY, ops=every_op)
+    # A memory of its own, so that no other test has compiled this machine.
+    how = {"memory": MemorySize(7, 5, 4), "ops": [op.name for op in ops.table()]}
+    evaluator = Evaluator(regression_tasks(), **how)
     evaluator.evaluate([NOTHING])
     assert evaluator.num_traces == 1
     for size, lengths in ((1, (1, 1, 1)), (7, (3, 9, 2)), (700, (10, 10, 10)), (2, (0, 40, 0))):
@@ -29,8 +29,8 @@ def test_nothing_is_compiled_again_during_a_run():
     evaluator.probe(population, 3, 3)
     evaluator.probe(population, 5, 2)
     assert evaluator.num_traces == 2  # the machine that hashes errors is another one
-    # New tasks of the same sizes share it.
-    other = Evaluator(regression_tasks(num_train=23, num_valid=11, seed=1), memory=MEMORY, ops=every_op)
+    # Tasks with more examples share it, as those of selection do.
+    other = Evaluator(regression_tasks(num_tasks=4, num_train=700, num_valid=300, num_train_epochs=2), **how)
     other.evaluate(population)
     assert other.num_traces == 2
 
