@@ -89,16 +89,24 @@ def check_workers(settings: Settings, num_workers: int) -> None:
     """Checks that islands can be spread over so many processes.
 
     Raises:
-      ValueError: more workers than islands, or ops that only this process knows.
+      ValueError: more workers than islands, ops that only this process knows, or ops that a worker
+        would give other ids.
     """
     count = len(settings.islands)
     if not 0 <= num_workers <= count:
         raise ValueError(f"num_workers={num_workers}: expected 0 to {count}, the number of islands")
-    unknown = [op.name for op in ops.table()[ops.NUM_BUILT_IN_OPS :] if not extensions.provides(op.name)]
+    registered = ops.table()[ops.NUM_BUILT_IN_OPS :]
+    unknown = [op.name for op in registered if not op.removed and not extensions.provides(op.name)]
     if num_workers and unknown:
         raise ValueError(
             f"num_workers={num_workers}: expected 0, since workers do not know {unknown[0]}, an op that this process "
             "has registered; they know what --import, or extensions.load, has loaded"
+        )
+    gone = [op.name for op in registered if op.removed]
+    if num_workers and gone:
+        raise ValueError(
+            f"num_workers={num_workers}: expected 0, since {gone[-1]} was unregistered and ops registered after it: "
+            "workers, which never knew it, would give them other ids"
         )
 
 

@@ -108,7 +108,7 @@ def test_a_probe_that_is_too_long_touches_nothing(finished):
     search = SETTINGS.islands[0].search
     search = dataclasses.replace(search, equivalence=dataclasses.replace(search.equivalence, num_train_examples=21))
     wrong = dataclasses.replace(SETTINGS, islands=(dataclasses.replace(SETTINGS.islands[0], search=search),))
-    with pytest.raises(ValueError, match="num_train_examples=21: expected 0 to 20"):
+    with pytest.raises(ValueError, match="fec_num_train_examples=21: expected at most 20"):
         run(finished, wrong, overwrite=True)
     assert content(finished) == before
 

@@ -185,12 +185,12 @@ def test_islands_share_their_search_space():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: MigrationSettings(every=-1), "migrate_every=-1: expected 0 or more"),
+        (lambda: MigrationSettings(every=-1), "migrate_every=-1: expected an integer of at least 0"),
         (lambda: MigrationSettings(share=0.0), "migrate_share=0.0: expected more than 0"),
         (lambda: settings(0), "islands: expected at least one"),
         (lambda: settings(funnel_rounds=0), "funnel_rounds=0: expected a positive integer"),
         (lambda: EvolutionSettings(restart_stagnant_individuals=-1), "restart_stagnant_individuals=-1"),
-        (lambda: EvolutionSettings(restart_from="worst"), "restart_from='worst': expected one of best, initial"),
+        (lambda: EvolutionSettings(restart_from="worst"), "restart_from='worst': expected one of 'best', 'initial'"),
         (lambda: EvolutionSettings(constant_mutation="mine"), "constant_mutation='mine'"),
         (lambda: SearchSettings(hall_of_fame_size=-1), "hall_of_fame_size=-1"),
         (lambda: SearchSettings(fitness_combination="max"), "fitness_combination='max'"),

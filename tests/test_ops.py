@@ -10,7 +10,7 @@ import pytest
 from generated import regression_tasks
 
 import azero_jax as az
-from azero_jax import draws, lane_forms, mutation, ops
+from azero_jax import draws, extensions, lane_forms, mutation, ops
 from azero_jax.evolution import EvolutionSettings, start, step
 from azero_jax.scoring import EquivalenceSettings, Scorer
 from azero_jax.search import SearchSettings
@@ -27,7 +27,7 @@ def test_table_is_that_of_the_release():
 
 def test_a_registered_op_works_everywhere(restore_table):
     op = az.register_op("squared_distance", "vv", "s", lambda a, b: jnp.sum((a - b) ** 2))
-    assert op.id == 65
+    assert op.id >= ops.NUM_BUILT_IN_OPS and ops.table()[op.id] is op
     text = "def Setup():\ndef Predict():\n  s1 = squared_distance(v0, v1)\ndef Learn():\n"
     program = az.Program.from_text(text)
     assert program.to_text() == text
@@ -51,6 +51,18 @@ def test_a_registered_op_works_everywhere(restore_table):
     island = IslandSettings("scalar_linear_regression", SearchSettings(space, settings))
     with pytest.raises(ValueError, match="num_workers=1: expected 0, since workers do not know squared_distance"):
         Islands(Settings((island,)), 1, num_workers=1)
+
+
+def test_workers_get_the_ids_of_this_process_or_are_refused(restore_table, tmp_path):
+    az.register_op("before", "s", "s", jnp.sin)
+    module = tmp_path / "registers_after.py"
+    module.write_text("import jax.numpy as jnp\nimport azero_jax as az\naz.register_op('after', 's', 's', jnp.cos)\n")
+    extensions.load(str(module))
+    az.unregister_op("before")
+    space = mutation.SearchSpace(az.MemorySize(4, 3, 0), ("after",), ("after",), ("after",))
+    settings = Settings((IslandSettings("scalar_linear_regression", SearchSettings(space)),))
+    with pytest.raises(ValueError, match="num_workers=1: expected 0, since before was unregistered"):
+        Islands(settings, 1, num_workers=1)
 
 
 @pytest.mark.parametrize(
