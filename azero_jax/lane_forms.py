@@ -56,8 +56,7 @@ def _sum_all(m):
 
 def _standard_deviation(total, x, count):
     inverse = x.dtype.type(1 / count)
-    mean = total(x) * inverse
-    return jnp.sqrt(total(x * x) * inverse - mean * mean)
+    return ops.deviation(total(x * x) * inverse, total(x) * inverse)
 
 
 def _over_rows(m):

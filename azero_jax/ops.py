@@ -208,10 +208,18 @@ def _matrix_average(m):
     return sum_axis(sum_axis(m, 0), 0) / m.size
 
 
+def deviation(mean_of_squares: jax.Array, mean: jax.Array) -> jax.Array:
+    """The standard deviation from the two moments, as executor.h has it: rounding can make it NaN.
+
+    Of a mean that is a sum times a constant, XLA would square the sum first, and that can
+    overflow where the mean's square does not. A choice keeps it from doing so.
+    """
+    mean = jnp.where(mean == mean, mean, jnp.nan)
+    return jnp.sqrt(mean_of_squares - mean * mean)
+
+
 def _standard_deviation(x, axis=None):
-    # From the two moments, as executor.h does: rounding can make this NaN.
-    mean = jnp.mean(x, axis=axis)
-    return jnp.sqrt(jnp.mean(x * x, axis=axis) - mean * mean)
+    return deviation(jnp.mean(x * x, axis=axis), jnp.mean(x, axis=axis))
 
 
 # Comparisons, not jnp.minimum and jnp.maximum: with a NaN on either side, scalars

@@ -129,3 +129,11 @@ def test_ops_that_write_matrices_in_pieces_agree_with_the_interpreter():
     for program, measured in zip(programs, fitness):
         expected, _ = reference_interpreter.evaluate(program.to_text(), arrays, memory._asdict(), "rmse", 1e9)
         assert measured == pytest.approx(expected, rel=1e-6), program
+
+
+def test_a_deviation_overflows_no_sooner_than_its_terms():
+    """The square of the mean is less than the mean of squares; that of the sum, which XLA would take, is more."""
+    features, labels = np.tile([1.0, 0.5, 0.25, 0.75], (3, 20, 1)), np.ones((3, 20))
+    program = Program.from_text("def Predict():\n  s2 = 1.3e19\n  v1 = s2 * v0\n  s3 = std(v1)\n  s1 = s3 / s3\n")
+    tasks = Tasks(features, labels, features[:, :10], labels[:, :10])
+    np.testing.assert_array_equal(Evaluator(tasks, memory=MemorySize(6, 5, 4)).evaluate([program]).fitness, 1)
