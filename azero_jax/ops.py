@@ -196,8 +196,17 @@ def sum_axis(x: jax.Array, axis: int) -> jax.Array:
     return tree(jnp.add, [jax.lax.index_in_dim(x, i, axis, keepdims=False) for i in range(size)])
 
 
+def root_of_squares(total: jax.Array, count: int) -> jax.Array:
+    """The square root of a sum of so many squares.
+
+    XLA takes the root of one square for the absolute value, which does not overflow where the
+    square does. A choice keeps it from doing so.
+    """
+    return jnp.sqrt(total if count > 1 else jnp.where(total == total, total, jnp.nan))
+
+
 def _norm(x, axis=None):
-    return jnp.sqrt(jnp.sum(x * x, axis=axis))
+    return root_of_squares(jnp.sum(x * x, axis=axis), x.shape[0])
 
 
 def _average(x, axis=0):

@@ -137,3 +137,23 @@ def test_a_deviation_overflows_no_sooner_than_its_terms():
     program = Program.from_text("def Predict():\n  s2 = 1.3e19\n  v1 = s2 * v0\n  s3 = std(v1)\n  s1 = s3 / s3\n")
     tasks = Tasks(features, labels, features[:, :10], labels[:, :10])
     np.testing.assert_array_equal(Evaluator(tasks, memory=MemorySize(6, 5, 4)).evaluate([program]).fitness, 1)
+
+
+def test_a_norm_of_one_number_overflows_as_its_square_does():
+    features, labels = np.full((3, 20, 1), 1.0), np.ones((3, 20))
+    lines = (
+        "s3 = norm(v1)",
+        "m1 = outer(v1, v0)\n  s3 = norm(m1)",
+        "m1 = outer(v1, v0)\n  v1 = norm(m1, axis=0)\n  s3 = dot(v1, v0)",
+    )
+    texts = [f"def Predict():\n  s2 = 1e30\n  v1 = s2 * v0\n  {line}\n  s1 = s3 / s2\n" for line in lines]
+    tasks = Tasks(features, labels, features[:, :10], labels[:, :10])
+    programs = [Program.from_text(text) for text in texts]
+    for strategy in ("switch", "vmap"):
+        evaluator = Evaluator(
+            tasks,
+            memory=MemorySize(6, 5, 4),
+            strategy=strategy,
+            ops=["VECTOR_NORM", "MATRIX_NORM", "MATRIX_COLUMN_NORM"],
+        )
+        np.testing.assert_array_equal(evaluator.evaluate(programs).fitness, 0, err_msg=strategy)

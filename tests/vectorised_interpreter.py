@@ -148,6 +148,49 @@ def _draw_keys(functions, live, seed: int) -> dict[str, list[np.ndarray | None]]
     return keys
 
 
+class Noise:
+    """How one run rounds: what moves results, and how sums and products are formed.
+
+    Runs with numbers 0, 3, 6 and so on round anew each time. Rounding of the same operands is
+    always the same, so in the others each place in the program keeps what it has drawn, for
+    every element its own (1, 4, 7) or one for all elements (2, 5, 8).
+    """
+
+    def __init__(self, number: int):
+        self._random = np.random.default_rng(number)
+        self._anew, self._alike = number % 3 == 0, number % 3 == 2
+        self._kept: dict = {}
+        self._line: tuple = ()
+        self._calls = 0
+
+    def begin(self, *line) -> None:
+        """The next draws are for this line of the program."""
+        self._line, self._calls = line, 0
+
+    def units(self, shape: tuple[int, ...]) -> np.ndarray:
+        """-1, 0 or 1 for each element."""
+        shape = (1,) * len(shape) if self._alike else shape
+        return self._drawn(lambda: self._random.integers(-1, 2, shape))
+
+    def share(self, shape: tuple[int, ...]) -> np.ndarray:
+        """From -1 to 1 for each element."""
+        shape = (1,) * len(shape) if self._alike else shape
+        return self._drawn(lambda: self._random.uniform(-1, 1, shape))
+
+    def otherwise(self) -> bool:
+        """Whether to do it the other way."""
+        return self._drawn(lambda: self._random.random() < 0.5)
+
+    def _drawn(self, draw):
+        self._calls += 1
+        if self._anew:
+            return draw()
+        place = *self._line, self._calls
+        if place not in self._kept:
+            self._kept[place] = draw()
+        return self._kept[place]
+
+
 class Interpreter:
     """Runs programs on tasks.
 
@@ -172,19 +215,18 @@ class Interpreter:
         self.label, self.prediction = (("v", 1), ("v", 2)) if vectors else (("s", 0), ("s", 1))
         self.given = {self.label, ("v", 0)}
         self._tiny = np.finfo(self.dtype).tiny
-        self._noise = None
+        self._wide = np.longdouble if self.dtype == np.float64 else np.float64
+        self._noise: Noise | None = None
 
-    def run(
-        self, text: str, noise: np.random.Generator | None = None, only_live: bool = False
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def run(self, text: str, noise: int | None = None, only_live: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """Fitness float64 [D] and train steps int64 [D] of a program.
 
         Args:
           text: the program.
-          noise: moves the result of every op by what rounding can, and the order of sums.
+          noise: number of a `Noise`, which moves the result of every op by what rounding can.
           only_live: leaves out what `live_lines` does not need, which saves most of the time.
         """
-        self._noise = noise
+        self._noise = None if noise is None else Noise(noise)
         functions = parse(text)
         live = live_lines(functions, self.given, self.prediction)
         keys = _draw_keys(functions, live, self.seed)
@@ -219,6 +261,7 @@ class Interpreter:
                     return best, steps
                 self._predict(functions, tasks.train_features[:, example], position)
                 steps += alive
+                self._begin("prediction", 0)
                 label, prediction = tasks.train_labels[:, example], self._normalised()
                 error = np.abs(label.reshape(-1, *[1] * (prediction.ndim - 1)) - prediction)
                 if self.loss == "multiclass_accuracy":
@@ -234,6 +277,7 @@ class Interpreter:
             total = np.zeros(self.num_tasks, self.dtype)
             for example in range(tasks.valid_features.shape[1]):
                 self._predict(functions, tasks.valid_features[:, example], position)
+                self._begin("prediction", 0)
                 error, fine = self._validation_error(tasks.valid_labels[:, example])
                 total = total + error
                 alive = alive & fine
@@ -254,12 +298,16 @@ class Interpreter:
         if self.loss == "rmse":
             return prediction
         if self.loss == "accuracy":
-            return (1 / (1 + np.exp(-prediction))).astype(self.dtype)
+            return self._sigmoid(prediction)
         scores = prediction[:, : self.classes]
-        e = np.exp(scores - scores.max(axis=1, keepdims=True))
+        e = self._flushed(np.exp(scores - scores.max(axis=1, keepdims=True)))
         probabilities = np.zeros_like(prediction)
-        probabilities[:, : self.classes] = e / e.sum(axis=1, keepdims=True)
+        probabilities[:, : self.classes] = self._flushed(e / e.sum(axis=1, keepdims=True))
         return probabilities
+
+    def _sigmoid(self, x: np.ndarray) -> np.ndarray:
+        """Of zero exactly a half; of numbers near it rounding decides whether it is more."""
+        return (1 / (1 + np.where(x == 0, 1, self._off(np.exp(-x))))).astype(self.dtype)
 
     def _validation_error(self, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         prediction = self.memory[self.prediction]
@@ -268,17 +316,18 @@ class Interpreter:
             return error * error, error <= self.max_abs_error
         fine = np.ones(self.num_tasks, bool)
         if self.loss == "accuracy":
-            wrong = (1 / (1 + np.exp(-prediction)) > 0.5) != (label > 0.5)
+            wrong = (self._sigmoid(prediction) > 0.5) != (label > 0.5)
         else:
-            scores = prediction[:, : self.classes]
+            scores = self._flushed(prediction[:, : self.classes])
             wrong = np.isnan(scores).any(axis=1) | (np.argmax(scores, axis=1) != label)
         return wrong.astype(self.dtype), fine
 
     def _execute(self, name: str, functions, position: int) -> None:
         memory = self.memory
-        for line, key in zip(functions[name], self._keys[name]):
+        for place, (line, key) in enumerate(zip(functions[name], self._keys[name])):
             if line.output is None:
                 continue
+            self._begin(name, place)
             operands = [memory[register] for register in line.inputs]
             value = self._value(line, *operands) if key is None else self._drawn(line, key, position)
             kind = line.output[0]
@@ -305,7 +354,7 @@ class Interpreter:
             centred = 2 * uniform.astype(np.float64) + 2.0**-24 - 1
             normal = np.sqrt(2) * special.erfinv(centred)
             if self._noise is not None:  # the machine's polynomial is right to single precision
-                normal = normal * (1 + 1e-6 * self._noise.uniform(-1, 1, normal.shape))
+                normal = normal * (1 + 1e-6 * self._noise.share(normal.shape))
             value = self.fused(b, normal.astype(self.dtype), a)
         shape = {"s": (), "v": (self.size,), "m": (self.size, self.size)}[kind]
         return value.reshape(self.num_tasks, *shape)
@@ -326,18 +375,20 @@ class Interpreter:
 
     def fused(self, a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
         """a * b + c; with noise sometimes rounded but once, as processors do it."""
-        if self._noise is not None and self._noise.random() < 0.5:
-            a, b, c = (np.asarray(x, np.longdouble if self.dtype == np.float64 else np.float64) for x in (a, b, c))
+        if self._noise is not None and self._noise.otherwise():
+            a, b, c = (np.asarray(x, self._wide) for x in (a, b, c))
             return (a * b + c).astype(self.dtype)
-        return a * b + c
+        return self._flushed(a * b) + c
+
+    def _begin(self, *line) -> None:
+        if self._noise is not None:
+            self._noise.begin(*line)
 
     def _off(self, value: np.ndarray) -> np.ndarray:
         """The value, with noise by up to four units in the last place."""
         if self._noise is None:
             return value
-        return value * (1 + self._noise.integers(-1, 2, value.shape) * (2 * np.finfo(self.dtype).eps)).astype(
-            self.dtype
-        )
+        return value * (1 + self._noise.units(value.shape) * (2 * np.finfo(self.dtype).eps)).astype(self.dtype)
 
     def _flushed(self, value: np.ndarray) -> np.ndarray:
         """Arithmetic takes denormal numbers for zeros."""
@@ -348,13 +399,25 @@ class Interpreter:
 
     def total(self, x: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
         """Of terms that are all -0 the sum is -0, unless there are many."""
-        if self._noise is not None and self._noise.random() < 0.5:  # sums that overflow or cancel on their way
-            wide = np.longdouble if self.dtype == np.float64 else np.float64
-            return self._off(np.sum(x, axis=axes, initial=-0.0, dtype=wide).astype(self.dtype))
-        return self._off(np.sum(x, axis=axes, initial=-0.0 if self.size <= _MOST_TERMS else 0.0, dtype=self.dtype))
+        start = -0.0 if self.size <= _MOST_TERMS else 0.0
+        if self._noise is not None and self._noise.otherwise():
+            if self._noise.otherwise():  # sums that overflow or cancel on their way
+                return self._off(np.sum(x, axis=axes, initial=-0.0, dtype=self._wide).astype(self.dtype))
+            x = np.flip(x, axes)
+        return self._off(np.sum(x, axis=axes, initial=start, dtype=self.dtype))
+
+    def total_of_products(self, a: np.ndarray, b: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
+        """The sum of a * b; with noise sometimes as processors do it that do not round the product."""
+        if self._noise is not None and self._noise.otherwise():
+            return self.total(a.astype(self._wide) * b, axes).astype(self.dtype)
+        return self.total(self._flushed(a * b), axes)
 
     def mean(self, x: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
-        return self.total(x, axes) / self.dtype.type(np.prod([x.shape[axis] for axis in axes]))
+        return self.total(x, axes) / self.count(x, axes)
+
+    def count(self, x: np.ndarray, axes: tuple[int, ...]) -> np.floating:
+        """How many elements the axes have."""
+        return self.dtype.type(np.prod([x.shape[axis] for axis in axes]))
 
 
 def _aligned(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -377,12 +440,12 @@ def _axes(x: np.ndarray, axis: int | None) -> tuple[int, ...]:
 
 def _dot(machine, kind, axis, a, b):
     if a.ndim == 2:
-        return machine.total(a * b, (1,))
-    return machine.total(a * b[:, None, :], (2,))
+        return machine.total_of_products(a, b, (1,))
+    return machine.total_of_products(a, b[:, None, :], (2,))
 
 
 def _matmul(machine, kind, axis, a, b):
-    return machine.total(a[:, :, None, :] * b.transpose(0, 2, 1)[:, None, :, :], (3,))
+    return machine.total_of_products(a[:, :, None, :], b.transpose(0, 2, 1)[:, None, :, :], (3,))
 
 
 def _bcast(machine, kind, axis, a):
@@ -393,7 +456,8 @@ def _bcast(machine, kind, axis, a):
 
 def _std(machine, kind, axis, a):
     axes = _axes(a, axis)
-    return np.sqrt(machine.fused(-machine.mean(a, axes), machine.mean(a, axes), machine.mean(a * a, axes)))
+    mean, squares = machine.mean(a, axes), machine.total_of_products(a, a, axes) / machine.count(a, axes)
+    return np.sqrt(machine.fused(-mean, mean, machine._flushed(squares)))
 
 
 def _pick(better):
@@ -419,7 +483,7 @@ _OPS = {
     "matmul": _matmul,
     "transpose": _unary(lambda a: a.transpose(0, 2, 1)),
     "bcast": _bcast,
-    "norm": lambda machine, kind, axis, a: np.sqrt(machine.total(a * a, _axes(a, axis))),
+    "norm": lambda machine, kind, axis, a: np.sqrt(machine.total_of_products(a, a, _axes(a, axis))),
     "mean": lambda machine, kind, axis, a: machine.mean(a, _axes(a, axis)),
     "std": _std,
     "minimum": _pick(np.less),
