@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 
-import jax
 import pytest
 
 import azero_jax
-from azero_jax import ops
+from azero_jax import compile_cache, execution, ops
 
 azero_jax.set_xla_flags()
 
+# A shell that starts the tests in the background lets them, and what they start, ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 # Most of the time goes into compiling machines, the same ones in several processes. They share
-# what they compile in one run of the tests, and nothing of an earlier run: the process that
-# starts the others makes the directory, and removes it.
+# what they compile in one run of the tests, and nothing of an earlier run or of the user's: the
+# process that starts the others makes the directory, and removes it.
 _CACHE = "AZERO_JAX_TEST_CACHE"
 _owner = _CACHE not in os.environ
 if _owner:
     os.environ[_CACHE] = tempfile.mkdtemp(prefix="azero_jax_tests_")
-jax.config.update("jax_compilation_cache_dir", os.environ[_CACHE])
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
+os.environ["XDG_CACHE_HOME"] = os.environ[_CACHE]
+compile_cache.use(execution.user_cache_dir())
 
 
 # The files that take longest, which come first so that no process is left alone with one.

@@ -34,5 +34,5 @@ def random_programs(size=400, space=SPACE, seed=0):
 
 
 def scorer(tasks=None, **equivalence):
-    evaluator = Evaluator(tasks or regression_tasks(), memory=SPACE.memory)
+    evaluator = Evaluator(tasks or regression_tasks(), memory=SPACE.memory, ops=ALL_KINDS)
     return Scorer(evaluator, "mean", EquivalenceSettings(**equivalence))

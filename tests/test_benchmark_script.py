@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import pathlib
 import signal
 import subprocess
@@ -12,6 +11,7 @@ import sys
 import types
 
 import pytest
+from doors import run_script
 from processes import alive, children
 
 from azero_jax.commands import benchmark as benchmark_command
@@ -20,8 +20,7 @@ SCRIPT = pathlib.Path(__file__).parent.parent / "scripts" / "benchmark.py"
 
 
 def benchmark(*arguments, **how):
-    command = [sys.executable, str(SCRIPT), "--repeats=1", "--num_examples=5", "--programs=40", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, **how)
+    return run_script("benchmark", "--repeats=1", "--num_examples=5", "--programs=40", *arguments, **how)
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +121,7 @@ def test_searches_have_seeds_of_their_own(monkeypatch):
     assert measured["programs_per_second"] == pytest.approx(2000)
 
 
+@pytest.mark.thorough
 def test_every_op_is_timed(tmp_path):
     path = tmp_path / "ops.json"
     done = benchmark("--mode=ops", "--features_sizes=2", f"--json={path}")
@@ -157,8 +157,7 @@ def test_every_op_is_timed(tmp_path):
 def test_wrong_input_is_named(arguments, message, tmp_path):
     # As if matplotlib were not installed.
     (tmp_path / "matplotlib.py").write_text("raise ModuleNotFoundError('No module named matplotlib')")
-    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
-    done = benchmark("--features_sizes=2", "--workloads=linear", *arguments, env=environment)
-    assert done.returncode == 2 and not done.stdout
+    done = benchmark("--features_sizes=2", "--workloads=linear", *arguments, code=2, path=tmp_path)
+    assert not done.stdout
     assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import pathlib
-import subprocess
-import sys
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from doors import run_script
 from generated import classification_tasks, regression_tasks
 from reference_interpreter import _functions, _Machine
 
@@ -76,7 +75,7 @@ def test_optax_and_our_programs_agree_after_1000_steps(make):
     np.testing.assert_allclose(machine.read("v1"), linear.weights, atol=1e-5)
 
 
-@pytest.mark.parametrize("make", [regression_tasks, classification_tasks])
+@pytest.mark.parametrize("make", [regression_tasks, pytest.param(classification_tasks, marks=pytest.mark.thorough)])
 def test_optax_and_the_evaluator_give_the_same_fitness(make):
     tasks = make(num_tasks=3, num_train=300, num_train_epochs=3)
     rates = np.array([0.003, 0.01, 0.1, 3.0])
@@ -129,6 +128,7 @@ def test_constants_are_tuned_and_nothing_else():
     assert tune_constants(program, evaluator, 0)[0] == program
 
 
+@pytest.mark.thorough
 def test_large_features_run_in_the_memory_that_a_program_needs():
     spec = "scalar_linear_regression:features_size=1000,num_tasks=3,num_train_examples=20,num_valid_examples=10"
     tasks = make_tasks(spec)
@@ -158,12 +158,10 @@ SPEC = "projected_digits:features_size=8,num_train_examples=60,num_valid_example
 
 
 def evaluate_script(*flags, code=0):
-    command = [sys.executable, str(ROOT / "scripts" / "evaluate.py"), *flags]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd="/")
-    assert done.returncode == code, done.stdout + done.stderr
-    return done
+    return run_script("evaluate", *flags, code=code)
 
 
+@pytest.mark.thorough
 def test_a_program_beside_tuned_models(tmp_path):
     path = tmp_path / "mine.txt"
     path.write_text(LINEAR)

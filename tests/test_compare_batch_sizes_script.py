@@ -2,18 +2,8 @@
 
 from __future__ import annotations
 
-import pathlib
-import subprocess
-import sys
-
 import pytest
-
-SCRIPTS = pathlib.Path(__file__).parent.parent / "scripts"
-
-
-def start(script, *arguments):
-    command = [sys.executable, str(SCRIPTS / script), *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+from doors import run_script
 
 
 def test_sizes_are_compared():
@@ -24,13 +14,13 @@ def test_sizes_are_compared():
         "--seeds=2",
         "--batch_sizes=50,100",
     ]
-    output, errors = start("compare_batch_sizes.py", "linear_demo", *small).communicate(timeout=300)
-    assert not errors
-    first, second = output.splitlines()
+    done = run_script("compare_batch_sizes", "linear_demo", *small)
+    assert not done.stderr
+    first, second = done.stdout.splitlines()
     assert first.startswith(
         "batch    50: 0 of 2 seeds within 2,000 programs, no median; no success in 4,000 programs; "
     )
-    assert second.startswith("batch   100: ") and " ± " in second and "nan" not in output
+    assert second.startswith("batch   100: ") and " ± " in second and "nan" not in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -45,21 +35,20 @@ def test_sizes_are_compared():
     ],
 )
 def test_wrong_input_is_one_line(arguments, message):
-    process = start("compare_batch_sizes.py", "linear_demo", *arguments)
-    _, errors = process.communicate(timeout=100)
-    assert process.returncode == 2 and message in errors and len(errors.splitlines()) == 1, errors
+    errors = run_script("compare_batch_sizes", "linear_demo", *arguments, code=2).stderr
+    assert message in errors and len(errors.splitlines()) == 1, errors
 
 
 def test_every_script_has_help():
     shown = {
-        "benchmark.py": "--against",
-        "compare_batch_sizes.py": "--batch_sizes",
-        "evaluate.py": "--tune_tasks",
-        "reproduce.py": "figure4_linear",
-        "write_op_docs.py": "docs/ops.md",
+        "benchmark": "--against",
+        "compare_batch_sizes": "--batch_sizes",
+        "compare_with_interpreter": "--num_processes",
+        "evaluate": "--tune_tasks",
+        "reproduce": "figure4_linear",
+        "write_op_docs": "docs/ops.md",
     }
-    for process, words in [(start(script, "--help"), words) for script, words in shown.items()]:
-        output, errors = process.communicate(timeout=100)
-        assert process.returncode == 0 and words in output and not errors, errors
-    process = start("write_op_docs.py", "--out=x")
-    assert "unexpected argument '--out=x'" in process.communicate(timeout=100)[1] and process.returncode == 2
+    for script, words in shown.items():
+        done = run_script(script, "--help")
+        assert words in done.stdout and not done.stderr
+    assert "unexpected argument '--out=x'" in run_script("write_op_docs", "--out=x", code=2).stderr

@@ -39,11 +39,13 @@ def test_a_program_longer_than_a_call_still_runs():
     lines = "  s2 = s2 + s3\n" * 3000
     text = f"def Setup():\n  s3 = 0.5\ndef Predict():\n{lines}  s1 = s2 - s2\n"
     tasks = regression_tasks(num_train=1, num_valid=1)
-    fitness = Evaluator(tasks).evaluate([Program.from_text(text), NOTHING]).fitness
+    fitness = Evaluator(tasks, ops=[]).evaluate([Program.from_text(text), NOTHING]).fitness
     np.testing.assert_array_equal(fitness[0], fitness[1])
 
 
-@pytest.mark.parametrize("make_tasks", [regression_tasks, classification_tasks])
+@pytest.mark.parametrize(
+    "make_tasks", [regression_tasks, pytest.param(classification_tasks, marks=pytest.mark.thorough)]
+)
 def test_results_do_not_depend_on_threads_duplicates_or_company(make_tasks):
     population = random_population(500, memory=MEMORY, seed=4)
     tasks = make_tasks()
@@ -58,7 +60,7 @@ def test_results_do_not_depend_on_threads_duplicates_or_company(make_tasks):
         np.testing.assert_array_equal(alone.fitness[0], expected.fitness[index])
 
 
-@pytest.mark.parametrize("strategy", ["switch", "vmap"])
+@pytest.mark.parametrize("strategy", ["switch", pytest.param("vmap", marks=pytest.mark.thorough)])
 def test_room_for_the_addresses_in_use_changes_no_result(monkeypatch, strategy):
     # What random ops draw goes by the address that the program says.
     small = Program.from_text(
@@ -121,6 +123,7 @@ def test_threads_share_what_is_compiled():
         np.testing.assert_array_equal(evaluation.fitness, evaluator.evaluate(population).fitness)
 
 
+@pytest.mark.thorough
 def test_vmap_agrees_with_switch_random_ops_included():
     population = random_population(150, memory=MEMORY, seed=5)
     tasks = regression_tasks(num_train_epochs=2)
@@ -139,14 +142,14 @@ def test_fingerprints_tell_programs_apart_that_differ_in_validation_only():
     rates = [Program.from_text(LINEAR.replace("0.01", rate)) for rate in ("0.01", "0.02", "0.010")]
     # After one training example all have made the same error.
     fingerprints = (
-        Evaluator(regression_tasks(), memory=MEMORY).probe(Population.from_programs(rates), 1, 3).fingerprints
+        Evaluator(regression_tasks(), memory=MEMORY, ops=[]).probe(Population.from_programs(rates), 1, 3).fingerprints
     )
     assert fingerprints[0] == fingerprints[2] != fingerprints[1]
 
 
 def test_more_tasks_than_lanes():
     tasks = regression_tasks(num_tasks=37)
-    fitness = Evaluator(tasks).evaluate([Program.from_text(LINEAR), NOTHING]).fitness
+    fitness = Evaluator(tasks, ops=[]).evaluate([Program.from_text(LINEAR), NOTHING]).fitness
     assert fitness.shape == (2, 37)
     for task in (0, 15, 16, 36):
         single = Tasks(
@@ -156,7 +159,7 @@ def test_more_tasks_than_lanes():
             )
         )
         np.testing.assert_allclose(
-            Evaluator(single).evaluate([Program.from_text(LINEAR)]).fitness[0, 0], fitness[0, task], rtol=1e-5
+            Evaluator(single, ops=[]).evaluate([Program.from_text(LINEAR)]).fitness[0, 0], fitness[0, task], rtol=1e-5
         )
 
 
@@ -165,16 +168,16 @@ def test_a_task_stops_at_a_large_error_and_others_go_on():
     labels = np.array(tasks.train_labels)
     labels[0, 3] = 500.0
     tasks = Tasks(tasks.train_features, labels, tasks.valid_features, tasks.valid_labels)
-    evaluation = Evaluator(tasks, max_abs_error=100).evaluate([NOTHING])
+    evaluation = Evaluator(tasks, max_abs_error=100, ops=[]).evaluate([NOTHING])
     assert evaluation.train_steps.tolist() == [[4, 10]]
     assert evaluation.fitness[0, 0] == 0 < evaluation.fitness[0, 1]
-    assert Evaluator(tasks, max_abs_error=1000).evaluate([NOTHING]).fitness[0, 0] > 0
+    assert Evaluator(tasks, max_abs_error=1000, ops=[]).evaluate([NOTHING]).fitness[0, 0] > 0
 
 
 def test_not_a_number_fails_a_task():
     nan = Program.from_text("def Predict():\n  s1 = s2 / s3\n")
     for tasks in (regression_tasks(), classification_tasks()):
-        evaluation = Evaluator(tasks).evaluate([nan])
+        evaluation = Evaluator(tasks, ops=[]).evaluate([nan])
         assert (evaluation.train_steps == 1).all()
         assert (evaluation.fitness == 0).all()
 
@@ -183,9 +186,9 @@ def test_the_best_epoch_counts():
     # Learns the first labels it sees in epoch one, and leaves them in epoch two.
     tasks = regression_tasks(num_train=3, num_valid=3, num_tasks=2)
     text = "def Setup():\n  s3 = 1.0\ndef Predict():\n  s1 = s2 * s2\ndef Learn():\n  s2 = s2 + s3\n"
-    once = Evaluator(tasks, dtype="float64").evaluate([Program.from_text(text)])
+    once = Evaluator(tasks, dtype="float64", ops=[]).evaluate([Program.from_text(text)])
     arrays = (tasks.train_features, tasks.train_labels, tasks.valid_features, tasks.valid_labels)
-    often = Evaluator(Tasks(*arrays, num_train_epochs=4), dtype="float64").evaluate([Program.from_text(text)])
+    often = Evaluator(Tasks(*arrays, num_train_epochs=4), dtype="float64", ops=[]).evaluate([Program.from_text(text)])
     np.testing.assert_array_equal(often.fitness, once.fitness)
     assert (often.train_steps > once.train_steps).all()
     # Failing in a later epoch (12 * 12 is above 100) keeps the best so far.
@@ -194,11 +197,13 @@ def test_the_best_epoch_counts():
 
 def test_linear_and_neural_net_learn():
     tasks = regression_tasks(num_train=1000, num_valid=100)
-    linear, network = Evaluator(tasks).evaluate([Program.from_text(LINEAR), Program.from_text(NEURAL_NET)]).fitness
+    linear, network = (
+        Evaluator(tasks, ops=[]).evaluate([Program.from_text(LINEAR), Program.from_text(NEURAL_NET)]).fitness
+    )
     assert (linear > 0.99).all()
     assert (network > 0.7).all()
     digits = classification_tasks(num_train=500, num_valid=200)
-    assert (Evaluator(digits).evaluate([Program.from_text(LINEAR)]).fitness > 0.9).all()
+    assert (Evaluator(digits, ops=[]).evaluate([Program.from_text(LINEAR)]).fitness > 0.9).all()
 
 
 @pytest.mark.parametrize("strategy", ["switch", "vmap"])
@@ -276,7 +281,7 @@ def test_sums_of_negative_zeros_are_negative(strategy):
 
 
 def test_no_programs():
-    evaluation = Evaluator(regression_tasks()).evaluate([])
+    evaluation = Evaluator(regression_tasks(), ops=[]).evaluate([])
     assert evaluation.fitness.shape == (0, 3)
 
 
@@ -386,6 +391,7 @@ def test_a_matrix_changed_in_place_is_what_it_is_elsewhere(operator):
     assert (fitness > 0).all()
 
 
+@pytest.mark.thorough
 def test_equal_random_lines_draw_by_their_order_in_both_strategies():
     program = Program.from_text(
         """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import pathlib
 import re
 import signal
@@ -13,9 +12,10 @@ import time
 
 import numpy as np
 import pytest
+from doors import run_script
 from test_datasets import write_cifar10
 
-from azero_jax import Evaluator, Program, checkpoint, make_tasks
+from azero_jax import Evaluator, Program, checkpoint, execution, make_tasks
 
 ROOT = pathlib.Path(__file__).parent.parent
 LINEAR_DEMO = ROOT / "scripts" / "flagfiles" / "linear_demo.flags"
@@ -25,7 +25,7 @@ SMALL = ["--population_size=100", "--child_batch_size=100", "--progress_every=10
 @pytest.fixture(scope="module")
 def cache():
     """The compilation cache of these tests, for all processes."""
-    return f"--compilation_cache_dir={os.environ['AZERO_JAX_TEST_CACHE']}"
+    return f"--compilation_cache_dir={execution.user_cache_dir()}"
 
 
 def command(*flags):
@@ -33,9 +33,7 @@ def command(*flags):
 
 
 def evolve(*flags, code=0):
-    done = subprocess.run(command(*flags), capture_output=True, text=True, timeout=300, cwd="/")
-    assert done.returncode == code, done.stdout + done.stderr
-    return done
+    return run_script("evolve", *flags, code=code)
 
 
 def metrics(directory):
@@ -100,7 +98,9 @@ def test_the_same_seed_finds_the_same(tmp_path, cache):
     assert texts[0] == texts[1]
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.thorough)]
+)
 def test_interrupt_and_resume(tmp_path, cache, number, code):
     flags = [f"--flagfile={LINEAR_DEMO}", "--max_experiments=1", "--max_individuals=40000", *SMALL, cache]
     flags += ["--hurdle_percentile=75", "--fec_num_train_examples=10"]
@@ -135,6 +135,7 @@ def test_interrupt_and_resume(tmp_path, cache, number, code):
     )
 
 
+@pytest.mark.thorough
 def test_a_damaged_checkpoint_falls_back(tmp_path, cache):
     flags = [
         f"--flagfile={LINEAR_DEMO}",
@@ -164,6 +165,7 @@ def test_a_damaged_checkpoint_falls_back(tmp_path, cache):
     assert checkpoint.load(tmp_path / "checkpoint")[0]["versions"]["azero_jax"] == "0.0.1"  # and it is still there
 
 
+@pytest.mark.thorough
 def test_methods_islands_and_their_flags(tmp_path, cache):
     digits = ROOT / "scripts" / "flagfiles" / "digits_demo.flags"
     few = "features_size=4,num_train_examples=40,num_valid_examples=20,num_tasks=4"
@@ -212,6 +214,7 @@ def test_methods_islands_and_their_flags(tmp_path, cache):
     assert {"mean_fitness", "hurdle_fitness", "evaluations", "unique_programs"} <= steps.keys()
 
 
+@pytest.mark.thorough
 def test_mutation_types_have_weights(tmp_path, cache):
     types = "--allowed_mutation_types=insert_instruction,remove_instruction:2"
     evolve("--max_individuals=200", *SMALL, types, f"--output_dir={tmp_path}", "--final_tasks=", cache)
@@ -225,6 +228,7 @@ def test_a_stagnant_experiment_ends(tmp_path, cache):
     assert json.loads((tmp_path / "result.json").read_text())["individuals"] == 2200  # a best is first seen at 200
 
 
+@pytest.mark.thorough
 def test_user_data(tmp_path, cache):
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((4, 50, 3)), rng.integers(0, 2, (4, 50))
@@ -232,6 +236,7 @@ def test_user_data(tmp_path, cache):
     evolve(f"--search_tasks=npz:path={tmp_path}/mine.npz,loss=accuracy", "--max_individuals=500", *SMALL, cache)
 
 
+@pytest.mark.thorough
 def test_cifar_from_its_files(tmp_path, cache):
     write_cifar10(tmp_path / "data", binary=True, count=100)
     of_cifar = f"projected_binary_classification:dataset=cifar10,path={tmp_path}/data,cache_dir={tmp_path}/cache"
@@ -244,6 +249,7 @@ def test_cifar_from_its_files(tmp_path, cache):
     assert f"{tmp_path}/data/data_batch_4: no such file, nor data_batch_4.bin: expected the directory" in done.stderr
 
 
+@pytest.mark.thorough
 def test_digits_stand_beside_logistic_regression(tmp_path, cache):
     demo = ROOT / "scripts" / "flagfiles" / "digits_demo.flags"
     done = evolve(f"--flagfile={demo}", f"--output_dir={tmp_path}", "--max_individuals=2000", "--random_seed=1", cache)
@@ -253,6 +259,7 @@ def test_digits_stand_beside_logistic_regression(tmp_path, cache):
     assert "logistic_regression on the same tasks 0.9" in done.stdout
 
 
+@pytest.mark.thorough
 def test_all_classes_at_once(tmp_path, cache):
     tasks = (
         "projected_multiclass_classification:features_size=10,num_train_examples=200,num_valid_examples=100,num_tasks=2"
@@ -286,8 +293,7 @@ WRONG = [
 
 @pytest.mark.parametrize(("flags", "message"), WRONG)
 def test_wrong_input_is_named(flags, message):
-    done = subprocess.run(command("--max_individuals=100", *flags), capture_output=True, text=True, timeout=120)
-    assert done.returncode == 2
+    done = evolve("--max_individuals=100", *flags, code=2)
     assert message in done.stderr + done.stdout
     assert "Traceback" not in done.stderr
 
@@ -315,6 +321,7 @@ def test_learning_is_discovered(tmp_path, cache):
     assert len(program.instructions("Learn")) >= 3
 
 
+@pytest.mark.thorough
 def test_a_damaged_network_is_repaired(tmp_path, cache):
     """As the release's integration test of nonlinear tasks, whose network ends at 0.99968."""
     flags = [f"--flagfile={ROOT / 'scripts' / 'flagfiles' / 'repair_neural_net.flags'}", f"--output_dir={tmp_path}"]

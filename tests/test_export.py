@@ -96,6 +96,7 @@ def test_python_agrees_with_the_evaluator():
     check(tasks_of(4), population, python_predictions, least=40)
 
 
+@pytest.mark.thorough
 def test_jax_agrees_with_the_evaluator():
     population = random_population(4, memory=MEMORY, seed=12)
     check(tasks_of(4), population, jax_predictions, least=2)
@@ -205,6 +206,7 @@ def test_latex_of_every_op():
     assert r"s_{4} \leftarrow y - \hat{y}" in latex
 
 
+@pytest.mark.thorough
 def test_onnx_of_every_op():
     pytest.importorskip("onnx")
     runtime = pytest.importorskip("onnxruntime")

@@ -45,6 +45,7 @@ def test_float64_agrees_with_the_release(name):
     np.testing.assert_array_equal(evaluation.train_steps, train_steps)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", NAMES)
 def test_float32_agrees_within_rounding(name):
     _, _, programs, fitness, _ = load(name)
@@ -78,7 +79,9 @@ def test_interpreter_agrees_with_the_release(name):
         assert steps == program["train_steps"][1]
 
 
-@pytest.mark.parametrize("make_tasks", [regression_tasks, classification_tasks])
+@pytest.mark.parametrize(
+    "make_tasks", [regression_tasks, pytest.param(classification_tasks, marks=pytest.mark.thorough)]
+)
 def test_generated_programs_agree_with_the_interpreter(make_tasks):
     memory = MemorySize(6, 5, 4)
     tasks = make_tasks()
@@ -93,6 +96,7 @@ def test_generated_programs_agree_with_the_interpreter(make_tasks):
             assert evaluation.train_steps[index, task] == steps, message
 
 
+@pytest.mark.thorough
 def test_several_epochs_agree_with_the_interpreter():
     memory = MemorySize(6, 5, 4)
     tasks = regression_tasks(num_train_epochs=3, shuffle_seed=5)

@@ -189,6 +189,7 @@ def test_equal_keys_mean_equal_fitness(evaluator):
     np.testing.assert_array_equal(fitness, fitness[first][inverse])
 
 
+@pytest.mark.thorough
 def test_more_than_64_registers():
     memory = MemorySize(40, 40, 3)
     program = Program.from_text(

@@ -22,7 +22,7 @@ def compiled_probe(make_tasks, memory: MemorySize) -> tuple[jax.stages.Compiled,
     return jax.jit(machine.build(config)).lower(*arguments).compile(), config
 
 
-@pytest.mark.parametrize("make_tasks", [regression_tasks, multiclass_tasks])
+@pytest.mark.parametrize("make_tasks", [regression_tasks, pytest.param(multiclass_tasks, marks=pytest.mark.thorough)])
 def test_no_branch_copies_the_memory(make_tasks):
     needed, memory = [], []
     for matrices in (2, 4):

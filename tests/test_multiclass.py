@@ -56,6 +56,7 @@ def test_programs_score_as_in_plain_numpy(tasks):
     assert 0.05 < (steps < tasks.num_train_examples).mean() < 0.95
 
 
+@pytest.mark.thorough
 def test_both_strategies_agree_random_ops_included(tasks):
     population = programs(64, seed=2)
     switch, vmap = (evaluator_of(tasks, strategy=strategy).evaluate(population) for strategy in ("switch", "vmap"))
@@ -63,6 +64,7 @@ def test_both_strategies_agree_random_ops_included(tasks):
     np.testing.assert_array_equal(vmap.train_steps, switch.train_steps)
 
 
+@pytest.mark.thorough
 def test_dead_lines_do_not_matter_and_equal_keys_mean_equal_behaviour(tasks):
     population = programs(1500, seed=3, lengths=(3, 4, 3))
     evaluator = evaluator_of(tasks)

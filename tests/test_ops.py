@@ -33,7 +33,7 @@ def test_a_registered_op_works_everywhere(restore_table):
     assert program.to_text() == text
     tasks = regression_tasks()
     for strategy in ("switch", "vmap"):
-        fitness = az.Evaluator(tasks, dtype="float64", strategy=strategy).evaluate([program]).fitness
+        fitness = az.Evaluator(tasks, dtype="float64", strategy=strategy, ops=[op.name]).evaluate([program]).fitness
         errors = np.sum(tasks.valid_features**2, axis=2) - tasks.valid_labels
         expected = 1 - 2 / np.pi * np.arctan(np.sqrt(np.mean(errors**2, axis=1)))
         np.testing.assert_allclose(fitness[0], expected, atol=1e-9)
@@ -42,7 +42,7 @@ def test_a_registered_op_works_everywhere(restore_table):
     names = ("squared_distance", "SCALAR_SUM")
     space = mutation.SearchSpace(memory, names, names, names, (2, 2, 2), (2, 2, 2), (2, 2, 2))
     settings = EvolutionSettings(population_size=20, child_batch_size=20)
-    scorer = Scorer(az.Evaluator(tasks, memory=memory), "mean", EquivalenceSettings())
+    scorer = Scorer(az.Evaluator(tasks, memory=memory, ops=names), "mean", EquivalenceSettings())
     mutator = mutation.Mutator.of(space, settings.mutation_types)
     state = start(settings, mutator, scorer, np.random.default_rng(0))
     step(state, settings, mutator, scorer)
@@ -166,6 +166,14 @@ RANDOM_OPS = [
 ]
 
 
+# Of these programs, so that they share what is compiled.
+DRAWING = {
+    instruction.op.name
+    for lines, _, _ in RANDOM_OPS
+    for instruction in az.Program.from_text(f"def Predict():\n  {lines}\n").instructions("Predict")
+}
+
+
 @pytest.mark.parametrize(("lines", "mean", "spread"), RANDOM_OPS)
 def test_random_instructions_have_the_right_mean_and_spread(lines, mean, spread):
     # With a label of 100 every error is 100 - draw, so the root mean square over
@@ -176,12 +184,12 @@ def test_random_instructions_have_the_right_mean_and_spread(lines, mean, spread)
         np.zeros((num_tasks, 1, 4)), np.full((num_tasks, 1), mean), np.zeros((*shape, 4)), np.full(shape, mean)
     )
     program = az.Program.from_text(f"def Predict():\n  {lines}\n")
-    fitness = az.Evaluator(tasks, dtype="float64").evaluate([program]).fitness[0]
+    fitness = az.Evaluator(tasks, dtype="float64", ops=DRAWING).evaluate([program]).fitness[0]
     root_mean_square = np.tan((1 - fitness) * np.pi / 2)  # of draw - mean
     assert root_mean_square.mean() == pytest.approx(spread, rel=0.04)
     assert len(set(fitness.tolist())) == num_tasks  # every task draws its own
     shifted = az.Tasks(tasks.train_features, tasks.train_labels, tasks.valid_features, np.full(shape, mean - 50))
-    far = np.tan((1 - az.Evaluator(shifted, dtype="float64").evaluate([program]).fitness[0]) * np.pi / 2)
+    far = np.tan((1 - az.Evaluator(shifted, dtype="float64", ops=DRAWING).evaluate([program]).fitness[0]) * np.pi / 2)
     assert np.sqrt(far**2 - spread**2).mean() == pytest.approx(50, abs=0.2)
 
 
@@ -196,16 +204,18 @@ def test_draws_depend_on_the_seed_and_on_nothing_else():
         "  s1 = dot(v0, v1)\n", "  s1 = dot(v0, v1)\n  s1 = s1 + s5\n"
     )
     programs = [az.Program.from_text(text) for text in (alone, others, live_others)]
-    fitness = az.Evaluator(tasks, seed=1).evaluate(programs).fitness
+    fitness = az.Evaluator(tasks, seed=1, ops=[]).evaluate(programs).fitness
     np.testing.assert_array_equal(fitness[0], fitness[1])
     np.testing.assert_array_equal(fitness[0], fitness[2])
-    np.testing.assert_array_equal(fitness, az.Evaluator(tasks, seed=1).evaluate(programs).fitness)
-    assert not np.any(fitness[0] == az.Evaluator(tasks, seed=2).evaluate(programs).fitness[0])
+    np.testing.assert_array_equal(fitness, az.Evaluator(tasks, seed=1, ops=[]).evaluate(programs).fitness)
+    assert not np.any(fitness[0] == az.Evaluator(tasks, seed=2, ops=[]).evaluate(programs).fitness[0])
     # A task's draws do not depend on how many other tasks there are.
     first = az.Tasks(
         *(getattr(tasks, name)[:3] for name in ("train_features", "train_labels", "valid_features", "valid_labels"))
     )
-    np.testing.assert_allclose(az.Evaluator(first, seed=1).evaluate(programs).fitness, fitness[:, :3], rtol=1e-5)
+    np.testing.assert_allclose(
+        az.Evaluator(first, seed=1, ops=[]).evaluate(programs).fitness, fitness[:, :3], rtol=1e-5
+    )
 
 
 @pytest.mark.parametrize("features_size", [4, 40])  # with many features programs are renumbered

@@ -10,16 +10,14 @@ import sys
 import time
 
 import pytest
+from doors import run_script
 
 ROOT = pathlib.Path(__file__).parent.parent
 NO_PROBES = "--fec_num_train_examples=0"  # for which a second machine is compiled
 
 
 def reproduce(*arguments, code=0, timeout=300):
-    command = [sys.executable, str(ROOT / "scripts" / "reproduce.py"), *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, cwd="/")
-    assert done.returncode == code, done.stdout + done.stderr
-    return done
+    return run_script("reproduce", *arguments, code=code, timeout=timeout)
 
 
 @pytest.mark.parametrize("name", ["figure4_linear", "figure4_affine"])
@@ -49,6 +47,7 @@ def test_an_easy_search_succeeds(tmp_path):
     assert low < kept["ratio"] < high
 
 
+@pytest.mark.thorough
 def test_digits_beside_tuned_models(tmp_path):
     few = "features_size=4,num_train_examples=40,num_valid_examples=20,num_tasks=6"
     done = reproduce(
@@ -72,6 +71,7 @@ def test_digits_beside_tuned_models(tmp_path):
     assert "evolved and tuned, over 2 seeds" in done.stdout and "def Predict" in done.stdout
 
 
+@pytest.mark.thorough
 def test_equal_budgets_with_and_without_equivalence(tmp_path):
     few = "features_size=4,num_train_examples=40,num_valid_examples=20,num_tasks=6"
     done = reproduce(
@@ -87,6 +87,7 @@ def test_equal_budgets_with_and_without_equivalence(tmp_path):
     assert "| Full | 0.684 ± 0.003, 3 %, 0 % |" in done.stdout
 
 
+@pytest.mark.thorough
 def test_learning_rules_from_one_teacher_and_from_many(tmp_path):
     few = "scalar_2layer_nn_regression:features_size=4,num_train_examples=50,num_valid_examples=20"
     done = reproduce(
@@ -116,6 +117,7 @@ def test_adaptations_of_every_kind(tmp_path):
     assert "| ten classes | 10 classes, from a network | softmax_regression |" in done.stdout
 
 
+@pytest.mark.thorough
 def test_one_kind_of_adaptation(tmp_path):
     few = ["--kinds=ten classes", NO_PROBES, "--repeats=1", "--trials=5", "--max_train_steps=50000"]
     done = reproduce("adaptations", *few, f"--output_dir={tmp_path}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from generated import regression_tasks
-from search_space import SPACE, random_programs, scorer
+from search_space import ALL_KINDS, SPACE, random_programs, scorer
 
 from azero_jax import Evaluator, Population, Program
 from azero_jax.costs import op_cost, program_costs
@@ -96,6 +96,7 @@ def test_without_caches_every_program_runs():
         assert alone.counters.evaluations >= fewest
 
 
+@pytest.mark.thorough
 def test_predictions_are_compared_to_four_digits():
     texts = ["s1 = dot(v0, v0)", "s2 = {}\n s1 = dot(v0, v0)\n s1 = s1 * s2"]
     fingerprints = {}
@@ -163,7 +164,7 @@ def test_a_funnel_finds_what_all_tasks_find():
 
     def evaluator_of(some):
         sizes.append(some.num_tasks)
-        return Evaluator(some, memory=SPACE.memory)
+        return Evaluator(some, memory=SPACE.memory, ops=ALL_KINDS)
 
     fitness = evaluator_of(tasks).evaluate(programs).fitness.mean(axis=1)
     for rounds, expected in ((1, [32]), (2, [8, 32]), (3, [2, 8, 32])):
@@ -230,6 +231,7 @@ def test_programs_of_equal_behaviour_have_equal_fingerprints():
     assert (probe.train_steps == 10).all() and np.isnan(probe.fitness).all()
 
 
+@pytest.mark.thorough
 def test_what_a_probe_knows_is_not_run_again():
     population = random_programs(300)
     huge = Program.from_text("def Predict():\n s2 = 1000.0\n s1 = s2 + s2\n")

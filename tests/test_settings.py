@@ -10,9 +10,11 @@ XOR = np.array([[[1, 1], [1, 0], [0, 1], [0, 0.0]]]), np.array([[0, 1, 1, 0.0]])
 
 def test_defaults_fit_small_inputs():
     tasks = az.Tasks(*XOR, *XOR, loss="accuracy")
+    ops = ("SCALAR_SUM",)
+    space = az.SearchSpace(setup_ops=ops, predict_ops=ops, learn_ops=ops)
     evolution = az.EvolutionSettings(population_size=5)
     assert (evolution.tournament_size, evolution.child_batch_size) == (5, 5)
-    search = az.Search(tasks, az.SearchSettings(evolution=evolution), seed=1)
+    search = az.Search(tasks, az.SearchSettings(space, evolution), seed=1)
     search.step()
     assert search.individuals == 10
     with pytest.raises(ValueError, match="fec_num_train_examples=10: expected at most 4, the training examples"):

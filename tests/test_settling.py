@@ -93,6 +93,7 @@ def test_a_prediction_that_the_sigmoid_replaces_is_another_one_at_the_next_examp
     assert settles("def Predict():\n s1 = 0.5\n", normalised=True) == (1, 1)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("make_tasks, dtype", [(regression_tasks, "float32"), (classification_tasks, "float64")])
 def test_settling_changes_no_bit(monkeypatch, make_tasks, dtype):
     population = random_population(600, memory=MEMORY, lengths=(3, 4, 3), seed=17)

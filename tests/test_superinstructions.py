@@ -89,6 +89,7 @@ def test_a_pair_is_found_unless_its_first_result_is_read_again(pair, place):
     assert not found & opcodes_of(pair_text(pair, place, read_again=True))
 
 
+@pytest.mark.thorough
 def test_running_together_changes_no_bit(monkeypatch):
     texts = [pair_text(pair, place) for pair, place in PAIR_TEXTS]
     texts += [

@@ -15,7 +15,7 @@ import time
 import pytest
 from processes import alive, children
 
-from azero_jax import Program
+from azero_jax import Program, execution
 from azero_jax.experiment import load
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -37,7 +37,7 @@ FLAGS = [
 @pytest.fixture(scope="module")
 def cache():
     """The compilation cache of these tests, for all processes."""
-    return f"--compilation_cache_dir={os.environ['AZERO_JAX_TEST_CACHE']}"
+    return f"--compilation_cache_dir={execution.user_cache_dir()}"
 
 
 # A process whose files may not grow beyond 60 kB: to it, the disk is full.
@@ -102,6 +102,7 @@ def test_killed_runs_go_on_exactly(tmp_path, cache):
     kill_again_and_again(tmp_path, [cache, "--max_individuals=30000"], 2, random.Random(1))
 
 
+@pytest.mark.thorough
 def test_killed_islands_go_on_exactly(tmp_path, cache):
     islands = ["--num_islands=2", "--migrate_every=3000", "--max_individuals=30000", "--num_workers=1"]
     kill_again_and_again(tmp_path, [cache, *islands], 2, random.Random(2))
@@ -112,6 +113,7 @@ def test_a_run_killed_twenty_times(tmp_path, cache):
     kill_again_and_again(tmp_path, [cache, "--max_individuals=400000"], 20, random.Random(3))
 
 
+@pytest.mark.thorough
 def test_a_full_disk_ends_the_run_and_loses_nothing(tmp_path, cache):
     flags = [cache, "--max_individuals=30000"]
     finish(start(*flags, f"--output_dir={tmp_path / 'whole'}"))
@@ -138,6 +140,7 @@ def test_a_removed_directory_ends_the_run_and_the_program_is_printed(tmp_path, c
     Program.from_text(output[output.index("def Setup") :])
 
 
+@pytest.mark.thorough
 def test_workers_end_with_the_command(tmp_path, cache):
     islands = ["--num_islands=2", "--num_workers=2", "--max_individuals=100000000"]
     for number, code in ((signal.SIGKILL, -9), (signal.SIGTERM, 143)):
@@ -155,6 +158,7 @@ def test_workers_end_with_the_command(tmp_path, cache):
             time.sleep(0.1)
 
 
+@pytest.mark.thorough
 def test_an_interrupt_of_all_processes_is_for_the_command(tmp_path, cache):
     """As a terminal sends it: to the command and its workers at once, whatever they are doing."""
     islands = ["--num_islands=2", "--num_workers=2", "--max_individuals=100000000"]
@@ -178,6 +182,7 @@ def has_reported(directory):
     return lambda: path.exists() and path.stat().st_size
 
 
+@pytest.mark.thorough
 def test_a_running_directory_is_refused_and_resumed_by_its_name_alone(tmp_path, cache):
     """A second run, a mistyped command and then `kill -9` take nothing; what is left is locked by nobody."""
     whole, directory = tmp_path / "whole", tmp_path / "killed"
@@ -204,6 +209,7 @@ def test_a_running_directory_is_refused_and_resumed_by_its_name_alone(tmp_path, 
     assert found(directory) == before
 
 
+@pytest.mark.thorough
 def test_a_closed_terminal_and_a_closed_pipe_end_a_run_like_ctrl_c(tmp_path, cache):
     for name, code in (("terminal", 129), ("pipe", 141)):
         directory = tmp_path / name

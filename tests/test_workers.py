@@ -17,7 +17,7 @@ import pytest
 from island_runs import records_of, settings
 from processes import alive, children, stop, wait_until
 
-from azero_jax import experiment, workers
+from azero_jax import execution, experiment, workers
 from azero_jax.reporting import Reporter
 from azero_jax.workers import Islands, WorkerDied
 
@@ -43,6 +43,7 @@ def test_workers_change_nothing():
     assert records_of(settings(), num_workers=2) == here
 
 
+@pytest.mark.thorough
 def test_a_worker_that_dies_or_hangs_is_replaced(tmp_path, monkeypatch):
     monkeypatch.setattr(workers, "SILENT_SECONDS", 5.0)
     whole = records_of(settings(2))
@@ -67,6 +68,7 @@ def test_a_worker_that_dies_or_hangs_is_replaced(tmp_path, monkeypatch):
     assert not any(alive(worker) for worker in hit.values()) and not signal_workers(0)
 
 
+@pytest.mark.thorough
 def test_a_hung_worker_holds_no_run_beyond_its_time(monkeypatch):
     monkeypatch.setattr(workers, "SILENT_SECONDS", 5.0)
     stopped = []
@@ -139,7 +141,7 @@ FLAGS = [
     "--max_stagnant_individuals=0",
     "--migrate_every=3000",
     "--random_seed=3",
-    f"--compilation_cache_dir={os.environ['AZERO_JAX_TEST_CACHE']}",
+    f"--compilation_cache_dir={execution.user_cache_dir()}",
 ]
 
 
@@ -186,6 +188,7 @@ def test_no_worker_is_left_behind(start):
         wait_until(lambda found=found: not any(alive(worker) for worker in found), 10)
 
 
+@pytest.mark.thorough
 def test_a_hung_worker_holds_up_no_signal(tmp_path, start):
     islands = ["--num_islands=2", "--num_workers=1", "--max_individuals=100000000"]
     process = start(*islands, f"--output_dir={tmp_path}", "--checkpoint_seconds=0")
