@@ -78,6 +78,29 @@ def number(name: str, value: Any, expected: str = "a number", accepts=lambda val
     return converted
 
 
+def real_array(name: str, value: Any) -> np.ndarray:
+    """Numbers as a new float64 array of the same shape.
+
+    Raises:
+      ValueError: words, dates, complex numbers, masked values, or rows of different lengths.
+    """
+    expected = f"{name}: expected an array of numbers"
+    for part in value if isinstance(value, (list, tuple)) else (value,):
+        if np.ma.is_masked(part):
+            raise ValueError(f"{expected}, found masked values: fill them, or leave them out")
+    try:
+        array = np.asarray(value)
+        odd = array.dtype.kind not in "fiub" and not (
+            array.dtype.kind == "O" and all(isinstance(item, numbers.Real) for item in array.flat)
+        )
+        if not odd:
+            return np.array(array, np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{expected} ({error})") from error
+    first = shown(array.flat[0].item() if array.dtype.kind != "O" else array.flat[0]) if array.size else "none"
+    raise ValueError(f"{expected}, found {array.dtype}, such as {first}")
+
+
 def boolean(name: str, value: Any) -> bool:
     """True or False.
 

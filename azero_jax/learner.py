@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from azero_jax import dataflow, ops
+from azero_jax import arguments, dataflow, ops
 from azero_jax.addresses import AddressesInUse, smallest_memory
 from azero_jax.instructions import SUM_BLOCK, ExampleKind, Layout
 from azero_jax.liveness import simplify
@@ -487,15 +487,7 @@ def _features(name: str, X: ArrayLike, dtype: str) -> np.ndarray:
 
 def _numbers(name: str, values: ArrayLike, dtype: str) -> np.ndarray:
     """An array of finite numbers of a dtype."""
-    if np.ma.is_masked(values):
-        raise ValueError(f"{name}: some values are masked: expected finite numbers everywhere")
-    try:
-        raw = np.asarray(values)
-        if raw.dtype.kind not in "biufO":
-            raise TypeError(f"found {raw.dtype}")
-        wide = raw.astype(np.float64)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name}: expected numbers ({error})") from error
+    wide = arguments.real_array(name, values)
     with np.errstate(over="ignore"):
         array = wide.astype(dtype)
     if not np.isfinite(array).all():

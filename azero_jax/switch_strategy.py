@@ -47,7 +47,7 @@ _MOST_BYTES = 2**28
 
 # Room for examples and for entries of the schedule. Tasks of fewer share one compiled machine, as
 # those of search and selection, unless their examples would take too many bytes so.
-_FEWEST_EXAMPLES = 2048
+_FEWEST_EXAMPLES = 256
 _MOST_BYTES_OF_ROOM = 2**26
 
 # Two AVX registers of float32. More lanes make each dispatch cheaper per task, but

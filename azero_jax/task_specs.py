@@ -272,7 +272,8 @@ def npz(settings: TaskSettings, *, path: str = "", loss: str = "rmse") -> Tasks:
     for name in given:
         if getattr(settings, name) != getattr(TaskSettings, name) and not name.endswith("seeds"):
             raise ValueError(f"{name}={getattr(settings, name)}: sizes of npz come from the file: expected none here")
-    return Tasks.load(os.path.expanduser(path), loss=loss, num_train_epochs=settings.num_train_epochs)
+    epochs = settings.num_train_epochs
+    return Tasks.load(os.path.expanduser(path), loss=loss, num_train_epochs=epochs if epochs > 1 else None)
 
 
 _OF_ARRAYS = ("features_size", "num_train_examples", "num_valid_examples", "num_tasks")

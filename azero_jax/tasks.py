@@ -12,10 +12,12 @@ import pathlib
 
 import numpy as np
 
-from azero_jax import archives
+from azero_jax import archives, arguments
 
 LOSSES = ("rmse", "accuracy", "multiclass_accuracy")
 ARRAYS = ("train_features", "train_labels", "valid_features", "valid_labels")
+
+_SETTINGS = ("loss", "num_train_epochs", "shuffle_seed")
 
 
 def epoch_order(num_examples: int, epoch: int, shuffle_seed: int) -> np.ndarray:
@@ -49,13 +51,13 @@ class Tasks:
       num_train_epochs: how often training runs over the examples; each epoch is
         followed by validation and the best one counts. The first runs in order,
         later ones in an order shuffled by `shuffle_seed`.
-      shuffle_seed: any non-negative integer.
+      shuffle_seed: from 0 to 2**63 - 1.
       description: a line on the data that they come from, for people; may be empty.
 
     Raises:
-      ValueError: an array of wrong rank or size, with non-finite values, labels other than
-        0 and 1 for accuracy, or other than classes for multiclass_accuracy; the message
-        names the argument.
+      ValueError: an array of wrong rank or size, with words, dates, complex, masked or
+        non-finite values, labels other than 0 and 1 for accuracy, or other than classes
+        for multiclass_accuracy; the message names the argument.
     """
 
     train_features: np.ndarray
@@ -70,13 +72,11 @@ class Tasks:
     def __post_init__(self) -> None:
         if self.loss not in LOSSES:
             raise ValueError(f"loss={self.loss!r}: expected one of {', '.join(map(repr, LOSSES))}")
-        if not isinstance(self.num_train_epochs, (int, np.integer)) or self.num_train_epochs < 1:
-            raise ValueError(f"num_train_epochs={self.num_train_epochs!r}: expected a positive integer")
+        for setting, least in (("num_train_epochs", 1), ("shuffle_seed", 0)):
+            value = arguments.integer(setting, getattr(self, setting), least, 2**63 - 1)
+            object.__setattr__(self, setting, value)
         for name in ARRAYS:
-            try:
-                array = np.array(getattr(self, name), np.float64)
-            except (TypeError, ValueError) as error:
-                raise ValueError(f"{name}: expected an array of numbers ({error})") from error
+            array = arguments.real_array(name, getattr(self, name))
             array.setflags(write=False)
             object.__setattr__(self, name, array)
             letters = ("D", "N" if name.startswith("train") else "M", "F")[: 3 if name.endswith("features") else 2]
@@ -167,20 +167,37 @@ class Tasks:
         )
 
     @classmethod
-    def load(cls, path: str | os.PathLike, *, loss: str = "rmse", num_train_epochs: int = 1) -> Tasks:
+    def load(cls, path: str | os.PathLike, *, loss: str | None = None, num_train_epochs: int | None = None) -> Tasks:
         """Reads an `.npz` file with the arrays train_features, train_labels, valid_features, valid_labels.
 
+        Args:
+          path: of the file.
+          loss: that of `save`, or "rmse", if it is None.
+          num_train_epochs: that of `save`, or 1, if it is None.
+
         Raises:
-          ValueError: not an .npz file, a damaged one, an array missing, or bad arrays.
+          ValueError: not an .npz file, a damaged one, an array missing, bad arrays, or tasks
+            that were saved with another loss.
           OSError: the file cannot be read.
         """
-        arrays = archives.read_npz(pathlib.Path(path), ARRAYS)
+        arrays = archives.read_npz(pathlib.Path(path), ARRAYS, _SETTINGS, words=("loss",))
         try:
             x, y, valid_x, valid_y = (arrays[name] for name in ARRAYS)
-            return cls(x, y, valid_x, valid_y, loss, num_train_epochs)
+            saved = {name: arrays[name].item() for name in _SETTINGS if name in arrays}
+            if loss is not None and saved.get("loss", loss) != loss:
+                raise ValueError(f"loss={loss!r}: expected {saved['loss']!r}, with which these tasks were saved")
+            return cls(
+                x,
+                y,
+                valid_x,
+                valid_y,
+                saved.get("loss", loss or "rmse"),
+                saved.get("num_train_epochs", 1) if num_train_epochs is None else num_train_epochs,
+                saved.get("shuffle_seed", 0),
+            )
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
 
     def save(self, path: str | os.PathLike) -> None:
         """Writes the file that `load` reads."""
-        np.savez_compressed(path, **{name: getattr(self, name) for name in ARRAYS})
+        np.savez_compressed(path, **{name: getattr(self, name) for name in (*ARRAYS, *_SETTINGS)})

@@ -32,10 +32,6 @@ _TAIL = """
 - `std` is sqrt(mean(x^2) - mean(x)^2), which rounding can make NaN.
 - `minimum` and `maximum` compare: with a NaN on either side scalars and vectors give
   the first operand, matrices the second.
-- Sums are as IEEE 754 has them: `dot`, `matmul` and `mean` of terms that are all -0 are -0, so that `1 / s` is
-  -inf. With more than 32 features they are +0, as sums then begin with 0.
-- Denormal numbers, below 1.2e-38 in float32 and 2.2e-308 in float64, count as zero: XLA's CPU code flushes them, as
-  operands and as results. So `0.5 * 2e-38` is 0 in float32.
 - Train steps are counted exactly. The squared errors of more than 1,024 validation examples are summed in blocks of so
   many, so that float32 keeps small ones, too.
 - `bcast(v, axis=0)` makes every column v, `axis=1` every row. `norm(m, axis=0)` is per
@@ -45,11 +41,13 @@ _TAIL = """
   instruction as written: its component function, op and output address, and how many
   live instructions before it there agree in these. The memory's size, the evaluator's
   other settings and dead instructions make no difference.
-- Sums are IEEE 754's: a sum whose terms are all -0 is -0, and any other sum of zeros is
-  +0. That holds inside means and products of vectors and matrices, too.
+- Sums of zeros, as in `dot`, `matmul` and `mean`, are IEEE 754's: of terms that are all
+  -0 the sum is -0, so that `1 / s` is -inf, and any other sum of zeros is +0. With more
+  than 32 features it is always +0, since such sums begin with +0.
 - Arithmetic on CPUs takes denormal numbers (below 1.2e-38 in float32, 2.2e-308 in
-  float64) for zeros of their sign, as operands and as results. Moving them, as
-  `transpose` does, keeps them; no op's result tells them from zero.
+  float64) for zeros of their sign, as operands and as results: `0.5 * 2e-38` is 0 in
+  float32. Moving them, as `transpose` does, keeps them; no op's result tells them from
+  zero, and no loss does.
 - Whether a zero is +0 or -0 shows in @SEES@ alone, where it
   is divided by; elsewhere it changes nothing but the sign of another zero. No loss sees it.
 

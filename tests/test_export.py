@@ -91,6 +91,7 @@ def tasks_of(features_size):
     return regression_tasks(num_tasks=1, features_size=features_size)
 
 
+@pytest.mark.thorough
 def test_python_agrees_with_the_evaluator():
     population = random_population(60, memory=MEMORY, seed=11)  # random ops, too
     check(tasks_of(4), population, python_predictions, least=40)

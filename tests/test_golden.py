@@ -37,7 +37,7 @@ def evaluator(name, **settings):
     return Evaluator(tasks, memory=MemorySize(**golden["memory"]), max_abs_error=golden["max_abs_error"], **settings)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [pytest.param(NAMES[0], marks=pytest.mark.thorough), *NAMES[1:]])
 def test_float64_agrees_with_the_release(name):
     _, _, programs, fitness, train_steps = load(name)
     evaluation = evaluator(name, dtype="float64").evaluate(programs)

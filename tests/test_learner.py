@@ -23,8 +23,8 @@ def data(tasks):
     "make_tasks",
     [
         regression_tasks,
-        pytest.param(classification_tasks, marks=pytest.mark.thorough),
-        pytest.param(multiclass_tasks, marks=pytest.mark.thorough),
+        pytest.param(classification_tasks, marks=pytest.mark.slow),
+        pytest.param(multiclass_tasks, marks=pytest.mark.slow),
     ],
 )
 def test_numbers_are_those_of_the_evaluator_to_the_bit(make_tasks):
@@ -149,8 +149,8 @@ def test_errors_name_what_is_wrong(tmp_path):
         (x, y[:3], r"y: shape \(3,\): expected \(20,\)"),
         (np.where(x == x[2, 1], np.nan, x), y, r"X: nan at index \(2, 1\)"),
         (x * 1e300, y, "expected finite values of float32"),
-        ([["a", "b"]], [1], "X: expected numbers"),
-        (x + 1j, y, "X: expected numbers"),
+        ([["a", "b"]], [1], "X: expected an array of numbers"),
+        (x + 1j, y, "X: expected an array of numbers"),
     ):
         with pytest.raises(ValueError, match=message):
             learner.fit(features, labels)

@@ -19,6 +19,17 @@ X, Y = np.ones((2, 5, 3)), np.zeros((2, 5))
         ({"train_features": np.full((2, 5, 3), np.nan)}, r"train_features: nan at index \(0, 0, 0\)"),
         ({"train_features": np.ones((0, 5, 3))}, "at least one of each"),
         ({"train_labels": "labels"}, "train_labels: expected an array of numbers"),
+        (
+            {"train_labels": np.array([["1.5"] * 5] * 2)},
+            "train_labels: expected .*, found <U3, such as '1.5'",
+        ),
+        ({"train_labels": [["1.5"] * 5, [1.5] * 5]}, "train_labels: expected an array of numbers, found"),
+        ({"train_labels": np.array([[None] * 5] * 2)}, "train_labels: expected .*, found object, such as None"),
+        ({"valid_features": X * 1j}, "valid_features: expected an array of numbers, found complex128"),
+        ({"train_labels": np.zeros((2, 5), "M8[D]")}, "train_labels: expected an array of numbers, found datetime64"),
+        ({"valid_features": np.ma.masked_equal(X, 1)}, "valid_features: expected .*, found masked values"),
+        ({"train_labels": list(np.ma.masked_equal(Y, 0))}, "train_labels: expected .*, found masked values"),
+        ({"train_labels": [[1.0], [1.0, 2.0]]}, "train_labels: expected an array of numbers"),
         ({"loss": "hinge"}, "loss='hinge'"),
         ({"num_train_epochs": 0}, "num_train_epochs=0"),
         ({"train_labels": Y + 2, "loss": "accuracy"}, r"train_labels: 2.0 at index \(0, 0\): expected 0 or 1"),
@@ -36,6 +47,13 @@ def test_files(tmp_path):
     loaded = Tasks.load(tmp_path / "tasks.npz")
     np.testing.assert_array_equal(loaded.train_features, tasks.train_features)
     assert make_tasks(f"npz:path={tmp_path}/tasks.npz,loss=rmse").num_tasks == 3
+    with pytest.raises(ValueError, match=r"tasks\.npz: loss='accuracy': expected 'rmse', with which"):
+        make_tasks(f"npz:path={tmp_path}/tasks.npz,loss=accuracy")
+    Tasks(X, Y, X, Y, "accuracy", num_train_epochs=3, shuffle_seed=7).save(tmp_path / "epochs.npz")
+    loaded = Tasks.load(tmp_path / "epochs.npz")
+    assert (loaded.loss, loaded.num_train_epochs, loaded.shuffle_seed) == ("accuracy", 3, 7)
+    assert make_tasks(f"npz:path={tmp_path}/epochs.npz,loss=accuracy").num_train_epochs == 3
+    assert Tasks.load(tmp_path / "epochs.npz", num_train_epochs=2).num_train_epochs == 2
 
     np.savez(tmp_path / "part.npz", train_features=X)
     with pytest.raises(
