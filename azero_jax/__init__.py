@@ -1,5 +1,7 @@
 """AutoML-Zero in JAX: evolve whole machine-learning algorithms from basic maths."""
 
+from typing import TYPE_CHECKING
+
 from azero_jax.evaluator import Evaluation, Evaluator
 from azero_jax.evolution import EvolutionSettings
 from azero_jax.experiment import run
@@ -18,6 +20,13 @@ from azero_jax.tasks import Tasks
 from azero_jax.user_ops import register_op, unregister_op
 from azero_jax.version import __version__
 from azero_jax.xla_flags import apply as set_xla_flags
+
+if TYPE_CHECKING:
+    from azero_jax.estimators import AutoMLZeroClassifier as AutoMLZeroClassifier
+    from azero_jax.estimators import AutoMLZeroRegressor as AutoMLZeroRegressor
+
+# Those that need scikit-learn, an extra; `from azero_jax import *` leaves them out.
+_ESTIMATORS = ("AutoMLZeroClassifier", "AutoMLZeroRegressor")
 
 __all__ = [
     "EquivalenceSettings",
@@ -58,3 +67,18 @@ __all__ = [
     "to_python",
     "unregister_op",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_ESTIMATORS])
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str):
+        """The estimators, which import scikit-learn when they are first asked for."""
+        if name not in _ESTIMATORS:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from azero_jax import estimators
+
+        return getattr(estimators, name)

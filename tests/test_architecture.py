@@ -93,6 +93,8 @@ ORDER = (
     "tuning",
     "claims",
     "experiment",
+    "fitting",
+    "estimators",
     "own_data",
     "command_line",
     "flags",
