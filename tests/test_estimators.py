@@ -51,6 +51,15 @@ def test_classes_are_predicted_in_words_and_the_same_each_time(data):
         np.testing.assert_array_equal(other.predict_proba(X), probabilities)
 
 
+@pytest.mark.thorough
+def test_three_classes_start_from_softmax_regression(data):
+    X, _, numbers = data
+    labels = np.digitize(numbers, np.quantile(numbers, [0.3, 0.6])) * 5
+    model = az.AutoMLZeroClassifier(**FEW, initial_population="softmax_regression").fit(X[:90], labels[:90])
+    assert model.score(X[90:], labels[90:]) > 0.7
+    assert model.classes_.tolist() == [0, 5, 10] and model.predict_proba(X).shape == (120, 3)
+
+
 def test_numbers_are_scaled_and_scaled_back(data):
     X, _, numbers = data
     model = az.AutoMLZeroRegressor(**FEW, initial_population="linear").fit(X[:90], numbers[:90])
@@ -120,7 +129,7 @@ def test_labels_are_checked():
     with pytest.raises(ValueError, match="y holds 1 class, 'a'"):
         az.AutoMLZeroClassifier().fit(np.eye(3), ["a", "a", "a"])
     with pytest.raises(ValueError, match="y holds 200 classes: expected at most 128"):
-        az.AutoMLZeroClassifier().fit(np.zeros((200, 1)), np.arange(200))
+        az.AutoMLZeroClassifier().fit(np.zeros((600, 1)), np.arange(600) // 3)
     with pytest.raises(NotFittedError):
         az.AutoMLZeroClassifier().predict(np.eye(3))
 
