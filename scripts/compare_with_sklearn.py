@@ -63,6 +63,7 @@ def scores(name: str, seeds: int, seconds: float) -> tuple[dict[str, list[float]
     """Scores on the rows held out, of each model and seed, and the programs that each search made."""
     from sklearn import datasets
     from sklearn.model_selection import train_test_split
+    from threadpoolctl import threadpool_limits  # comes with scikit-learn
 
     X, y = getattr(datasets, f"load_{name}")(return_X_y=True)
     numbers = name in _NUMBERS
@@ -73,7 +74,8 @@ def scores(name: str, seeds: int, seconds: float) -> tuple[dict[str, list[float]
             X, y, random_state=seed, stratify=None if numbers else y, test_size=0.25
         )
         for model, estimator in models(numbers, seconds, seed).items():
-            with warnings.catch_warnings():
+            # On cores that others use, too, threads of OpenMP wait for each other for most of the time.
+            with warnings.catch_warnings(), threadpool_limits(1):
                 warnings.filterwarnings("ignore", ".*converge.*")
                 estimator.fit(train_X, train_y)
             found[model].append(estimator.score(test_X, test_y))
