@@ -9,6 +9,7 @@ from azero_jax.export import to_jax, to_latex, to_onnx, to_python
 from azero_jax.flags import settings_from_flagfile
 from azero_jax.learner import FitError, Learner, LearnerMemory, PredictionWarning
 from azero_jax.liveness import simplify
+from azero_jax.metrics import metrics_frame
 from azero_jax.mutation import SearchSpace
 from azero_jax.ops import Op
 from azero_jax.program import Instruction, MemorySize, Population, Program
@@ -54,6 +55,7 @@ __all__ = [
     "TrainBudgetSettings",
     "__version__",
     "make_tasks",
+    "metrics_frame",
     "register_op",
     "register_task",
     "run",

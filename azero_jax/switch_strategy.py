@@ -146,7 +146,8 @@ class SwitchStrategy:
         if not len(population):
             return results
         most = most_instructions(population.lengths, self._config.layout.memory)
-        machines = self._with_room(population.code.shape[1], most + 1, np.unique(population.code[..., OP]))
+        held = np.flatnonzero(np.bincount(population.code[..., OP].ravel()))
+        machines = self._with_room(population.code.shape[1], most + 1, held)
         config, groups = machines.config, self._groups
         machine = self._machine(machines, fingerprint)
         per_call = self._programs_per_call(len(population), (config.words.instructions - 1) // most)

@@ -82,6 +82,7 @@ ORDER = (
     "workers",
     "checkpoint",
     "reporting",
+    "metrics",
     "run_directory",
     "selection",
     "snapshots",
