@@ -51,6 +51,10 @@ _MOST_EXAMPLES = 2**31
 _SCHEDULE_BYTES = 24
 
 
+# Programs that a notebook shows of an evaluation.
+_MOST_ROWS = 10
+
+
 class Evaluation(NamedTuple):
     """What became of P programs on D tasks.
 
@@ -61,6 +65,15 @@ class Evaluation(NamedTuple):
 
     fitness: np.ndarray
     train_steps: np.ndarray
+
+    def _repr_html_(self) -> str:
+        """What notebooks show: of the best programs mean fitness and training examples over the tasks."""
+        mean, steps = (np.mean(part, axis=1) for part in self)
+        best = np.argsort(-mean, kind="stable")[:_MOST_ROWS]
+        rows = "".join(f"<tr><td>{i}</td><td>{mean[i]:.6f}</td><td>{steps[i]:,.1f}</td></tr>" for i in best)
+        head = "<tr><th>program</th><th>mean fitness</th><th>mean train steps</th></tr>"
+        count, num_tasks = self.fitness.shape
+        return f"<table>{head}{rows}</table><p>{len(best)} of {count} programs, best first; {num_tasks} tasks</p>"
 
 
 class Probe(NamedTuple):

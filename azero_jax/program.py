@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import html
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, overload
 
@@ -277,6 +278,10 @@ class Program:
 
     def __str__(self) -> str:
         return self.to_text()
+
+    def _repr_html_(self) -> str:
+        """What notebooks show: the program as it is written."""
+        return f"<pre>{html.escape(self.to_text())}</pre>"
 
     def __repr__(self) -> str:
         return f"Program.from_text({self.to_text()!r})"

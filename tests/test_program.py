@@ -9,6 +9,7 @@ import pytest
 from generated import random_population, regression_tasks
 
 from azero_jax import Evaluator, Instruction, MemorySize, Population, Program, ops
+from azero_jax.evaluator import Evaluation
 from azero_jax.liveness import find_live
 
 MEMORY = MemorySize(6, 5, 4)
@@ -212,3 +213,16 @@ def test_populations_are_indexed_as_lists():
             population[index]
     with pytest.raises(ValueError, match="index='1'"):
         population["1"]
+
+
+def test_notebooks_show_programs_as_they_are_written():
+    program = Program.from_text("def Predict():\n  s1 = 0.5\n")
+    assert program._repr_html_() == "<pre>def Setup():\ndef Predict():\n  s1 = 0.5\ndef Learn():\n</pre>"
+
+
+def test_notebooks_show_the_best_of_an_evaluation():
+    evaluation = Evaluation(np.array([[0.2, 0.4], [0.6, 0.8]]), np.array([[1, 2], [1000, 2000]]))
+    shown = evaluation._repr_html_()
+    assert shown.index("<td>1</td><td>0.700000</td><td>1,500.0</td>") < shown.index("<td>0</td><td>0.300000</td>")
+    assert "2 of 2 programs, best first; 2 tasks" in shown
+    assert Evaluation(np.zeros((0, 2)), np.zeros((0, 2), np.int64))._repr_html_().startswith("<table>")
