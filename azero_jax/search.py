@@ -222,6 +222,17 @@ class Search:
             self._restart()
         self._remember(*evolution.step(state, settings, self._mutator, self.scorer))
 
+    def run(self, individuals: int) -> tuple[Program, float]:
+        """Steps until at least so many more programs are made, and returns `best`.
+
+        Raises:
+          ValueError: fewer than one.
+        """
+        end = self.individuals + arguments.integer("individuals", individuals, 1)
+        while self.individuals < end:
+            self.step()
+        return self.best()
+
     def best(self) -> tuple[Program, float]:
         """The best program ever seen, and its fitness."""
         return self.hall_of_fame.programs[0], self.hall_of_fame.fitness[0]

@@ -33,9 +33,10 @@ def test_a_search_step_by_step():
     assert fitness > start
     assert search.scorer.evaluator.evaluate([program]).fitness.mean() == pytest.approx(fitness, abs=1e-6)
     again = Search(tasks, search_settings(), seed=1)
-    for _ in range(60):
-        again.step()
-    assert again.best()[0] == program
+    assert again.run(1190) == (program, fitness)  # whole batches
+    assert again.individuals == search.individuals
+    with pytest.raises(ValueError, match="individuals=0: expected an integer of at least 1"):
+        again.run(0)
 
 
 def test_a_search_goes_on_from_a_snapshot():
