@@ -236,7 +236,7 @@ def test_user_data(tmp_path, cache):
     evolve(f"--search_tasks=npz:path={tmp_path}/mine.npz,loss=accuracy", "--max_individuals=500", *SMALL, cache)
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_cifar_from_its_files(tmp_path, cache):
     write_cifar10(tmp_path / "data", binary=True, count=100)
     of_cifar = f"projected_binary_classification:dataset=cifar10,path={tmp_path}/data,cache_dir={tmp_path}/cache"

@@ -93,8 +93,13 @@ def test_a_prediction_that_the_sigmoid_replaces_is_another_one_at_the_next_examp
     assert settles("def Predict():\n s1 = 0.5\n", normalised=True) == (1, 1)
 
 
-@pytest.mark.thorough
-@pytest.mark.parametrize("make_tasks, dtype", [(regression_tasks, "float32"), (classification_tasks, "float64")])
+@pytest.mark.parametrize(
+    "make_tasks, dtype",
+    [
+        pytest.param(regression_tasks, "float32", marks=pytest.mark.thorough),
+        pytest.param(classification_tasks, "float64", marks=pytest.mark.slow),
+    ],
+)
 def test_settling_changes_no_bit(monkeypatch, make_tasks, dtype):
     population = random_population(600, memory=MEMORY, lengths=(3, 4, 3), seed=17)
     tasks = make_tasks(num_train_epochs=2)
