@@ -171,7 +171,7 @@ def test_checks_of_scikit_learn_in_short(estimator):
         if name in QUICK:
             ran.add(name)
             check(instance)
-    assert len(ran) > 10
+    assert len(ran) >= 10
 
 
 @pytest.mark.slow
