@@ -161,7 +161,7 @@ def evaluate_script(*flags, code=0):
     return run_script("evaluate", *flags, code=code)
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_a_program_beside_tuned_models(tmp_path):
     path = tmp_path / "mine.txt"
     path.write_text(LINEAR)

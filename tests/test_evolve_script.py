@@ -249,7 +249,7 @@ def test_cifar_from_its_files(tmp_path, cache):
     assert f"{tmp_path}/data/data_batch_4: no such file, nor data_batch_4.bin: expected the directory" in done.stderr
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_digits_stand_beside_logistic_regression(tmp_path, cache):
     demo = ROOT / "scripts" / "flagfiles" / "digits_demo.flags"
     done = evolve(f"--flagfile={demo}", f"--output_dir={tmp_path}", "--max_individuals=2000", "--random_seed=1", cache)

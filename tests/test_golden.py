@@ -54,6 +54,7 @@ def test_float32_agrees_within_rounding(name):
     assert close.mean() >= 0.99
 
 
+@pytest.mark.thorough
 def test_vmap_strategy_agrees_with_the_release():
     _, _, programs, fitness, train_steps = load("classification_f8")
     chosen = slice(0, None, 7)  # every op probe and every other kind in turn, in one batch
@@ -79,9 +80,8 @@ def test_interpreter_agrees_with_the_release(name):
         assert steps == program["train_steps"][1]
 
 
-@pytest.mark.parametrize(
-    "make_tasks", [regression_tasks, pytest.param(classification_tasks, marks=pytest.mark.thorough)]
-)
+@pytest.mark.thorough
+@pytest.mark.parametrize("make_tasks", [regression_tasks, classification_tasks])
 def test_generated_programs_agree_with_the_interpreter(make_tasks):
     memory = MemorySize(6, 5, 4)
     tasks = make_tasks()

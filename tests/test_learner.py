@@ -22,7 +22,7 @@ def data(tasks):
 @pytest.mark.parametrize(
     "make_tasks",
     [
-        regression_tasks,
+        pytest.param(regression_tasks, marks=pytest.mark.thorough),
         pytest.param(classification_tasks, marks=pytest.mark.slow),
         pytest.param(multiclass_tasks, marks=pytest.mark.slow),
     ],

@@ -87,7 +87,7 @@ def test_equal_budgets_with_and_without_equivalence(tmp_path):
     assert "| Full | 0.684 ± 0.003, 3 %, 0 % |" in done.stdout
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_learning_rules_from_one_teacher_and_from_many(tmp_path):
     few = "scalar_2layer_nn_regression:features_size=4,num_train_examples=50,num_valid_examples=20"
     done = reproduce(
@@ -117,7 +117,7 @@ def test_adaptations_of_every_kind(tmp_path):
     assert "| ten classes | 10 classes, from a network | softmax_regression |" in done.stdout
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_one_kind_of_adaptation(tmp_path):
     few = ["--kinds=ten classes", NO_PROBES, "--repeats=1", "--trials=5", "--max_train_steps=50000"]
     done = reproduce("adaptations", *few, f"--output_dir={tmp_path}")

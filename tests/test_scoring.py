@@ -157,6 +157,7 @@ def test_programs_over_the_train_budget_do_not_run():
             TrainBudgetSettings(**wrong)
 
 
+@pytest.mark.thorough
 def test_a_funnel_finds_what_all_tasks_find():
     tasks = regression_tasks(num_tasks=32)
     programs = list(random_programs(40))

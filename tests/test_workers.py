@@ -36,6 +36,7 @@ def command_of(pid):
     return pathlib.Path(f"/proc/{pid}/cmdline").read_text()
 
 
+@pytest.mark.thorough
 def test_workers_change_nothing():
     here = records_of(settings(), num_workers=0)
     assert here[-1]["individuals"] >= 3000 and here[-2]["migrations"] == 5

@@ -57,6 +57,7 @@ def test_flags_are_found_in_the_libraries_of_every_system(tmp_path, library):
     assert xla_flags.known_names(tmp_path) == {known}
 
 
+@pytest.mark.thorough
 def test_an_older_jaxlib_runs_without_and_says_so():
     done = python(
         "from azero_jax import xla_flags, Evaluator, make_tasks, Program\n"
