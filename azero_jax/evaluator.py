@@ -50,7 +50,6 @@ ROOM_FOR_ALL_FEATURES = 32
 _MOST_EXAMPLES = 2**31
 _SCHEDULE_BYTES = 24
 
-
 # Programs that a notebook shows of an evaluation.
 _MOST_ROWS = 10
 

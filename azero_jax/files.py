@@ -29,6 +29,10 @@ def to_json(value: Any, indent: int | None = None) -> str:
     return json.dumps(_strict(value), indent=indent, allow_nan=False)
 
 
+# What stands in strict JSON for numbers that it does not have.
+NUMBERS_IN_JSON = {"Infinity": math.inf, "-Infinity": -math.inf, None: math.nan}
+
+
 def _strict(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")

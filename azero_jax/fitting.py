@@ -18,6 +18,7 @@ from azero_jax.evolution import EvolutionSettings
 from azero_jax.initial_programs import HAND_WRITTEN
 from azero_jax.learner import FitError, Learner
 from azero_jax.mutation import SearchSpace
+from azero_jax.packed import power_of_two
 from azero_jax.program import MemorySize, Population, Program
 from azero_jax.search import EvaluationSettings, Search, SearchSettings, make_evaluator
 from azero_jax.tasks import Tasks
@@ -38,27 +39,6 @@ _TASKS, _SELECT_PARTS = 8, 2
 
 # Rates that the starting programs have beside their own: which is right depends on the data.
 _RATES = ("0.003", "0.01", "0.03", "0.1")
-_NETWORK_OF_CLASSES = """\
-def Setup():
-  s2 = 0.03
-  m0 = gaussian(0.0, 0.3, (n_features, n_features))
-  m1 = gaussian(0.0, 0.1, (n_features, n_features))
-def Predict():
-  v3 = dot(m0, v0)
-  v4 = maximum(v3, v5)
-  v2 = dot(m1, v4)
-def Learn():
-  v6 = v1 - v2
-  v6 = s2 * v6
-  m2 = transpose(m1)
-  v7 = dot(m2, v6)
-  v8 = heaviside(v3, 1.0)
-  v7 = v8 * v7
-  m2 = outer(v6, v4)
-  m1 = m1 + m2
-  m2 = outer(v7, v0)
-  m0 = m0 + m2
-"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,9 +119,7 @@ class Preparation:
         spread = np.where(spread > 1e-12, spread, 1.0) * largest
         fill, zeros = mean * largest, np.zeros(X.shape[1])
         columns = min(X.shape[1], MOST_COLUMNS)
-        size = _FEWEST_FEATURES
-        while size < max(columns + 1, num_classes):
-            size *= 2
+        size = power_of_two(max(_FEWEST_FEATURES, columns + 1, num_classes))
         made = cls(fill, fill if scale else zeros, spread if scale else zeros + 1, None, size)
         if columns == X.shape[1]:
             return made
@@ -167,7 +145,7 @@ class Preparation:
         return features
 
 
-def make_tasks(features: np.ndarray, labels: np.ndarray, loss: str, num_tasks: int, rng: np.random.Generator) -> Tasks:
+def split_tasks(features: np.ndarray, labels: np.ndarray, loss: str, num_tasks: int, rng: np.random.Generator) -> Tasks:
     """Tasks that each divide the rows anew; classes have about the same shares in both parts.
 
     Args:
@@ -212,7 +190,7 @@ def starting_programs(start: str | Program, loss: str) -> list[Program]:
             "classes and for numbers"
         )
     linear = HAND_WRITTEN["softmax_regression" if several else "linear"]
-    network = _NETWORK_OF_CLASSES if several else HAND_WRITTEN["neural_net"]
+    network = HAND_WRITTEN["softmax_neural_net" if several else "neural_net"]
     texts = {
         "auto": [linear, network],
         "linear": [linear],
@@ -293,8 +271,8 @@ def fit(
     """
     began = time.monotonic()
     rng = np.random.default_rng(seed)
-    tasks = make_tasks(features, labels, loss, _TASKS, rng)
-    others = [make_tasks(features, labels, loss, _TASKS, rng) for _ in range(_SELECT_PARTS)]
+    tasks = split_tasks(features, labels, loss, _TASKS, rng)
+    others = [split_tasks(features, labels, loss, _TASKS, rng) for _ in range(_SELECT_PARTS)]
     programs = starting_programs(start, loss)
     settings = search_settings(loss, budget.population_size(), not programs, num_threads)
     search = Search(tasks, settings, seed=rng, random_ops_seed=seed)

@@ -2,7 +2,7 @@
 
 The hand-written ones are trained one example at a time by gradient descent: linear
 regression and a two-layer neural network as in the C++ release (`generator.cc`), and
-affine and softmax regression, which the release does not have.
+affine regression, softmax regression and its network, which the release does not have.
 """
 
 from __future__ import annotations
@@ -81,6 +81,28 @@ def Learn():
   m0 = m0 + m1
 """
 
+SOFTMAX_NEURAL_NET = """\
+def Setup():
+  s2 = 0.03  # learning rate
+  m0 = gaussian(0.0, 0.3, (n_features, n_features))
+  m1 = gaussian(0.0, 0.1, (n_features, n_features))
+def Predict():
+  v3 = dot(m0, v0)
+  v4 = maximum(v3, v5)
+  v2 = dot(m1, v4)
+def Learn():
+  v6 = v1 - v2
+  v6 = s2 * v6
+  m2 = transpose(m1)
+  v7 = dot(m2, v6)
+  v8 = heaviside(v3, 1.0)
+  v7 = v8 * v7
+  m2 = outer(v6, v4)
+  m1 = m1 + m2
+  m2 = outer(v7, v0)
+  m0 = m0 + m2
+"""
+
 HAND_WRITTEN = {
     "no_op": "def Predict():\n",
     "linear": LINEAR,
@@ -88,6 +110,7 @@ HAND_WRITTEN = {
     "neural_net": NEURAL_NET,
     "damaged_neural_net": DAMAGED_NEURAL_NET,
     "softmax_regression": SOFTMAX_REGRESSION,
+    "softmax_neural_net": SOFTMAX_NEURAL_NET,
 }
 NAMES = (*HAND_WRITTEN, "random")
 _RANDOM_REST = "random:"

@@ -7,6 +7,7 @@ import os
 import pathlib
 from typing import TYPE_CHECKING
 
+from azero_jax.files import NUMBERS_IN_JSON
 from azero_jax.reporting import METRICS
 
 if TYPE_CHECKING:
@@ -47,5 +48,5 @@ def metrics_frame(output_dir: str | os.PathLike) -> pandas.DataFrame:
 
 
 def _number(value: object) -> object:
-    """Infinity as `files.to_json` writes it is a number; anything else stays."""
-    return float(value) if isinstance(value, str) and value in ("Infinity", "-Infinity") else value
+    """What stands for infinity in JSON is a number again; anything else stays."""
+    return NUMBERS_IN_JSON.get(value, value) if isinstance(value, str) else value

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
 import types
 import typing
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from azero_jax.files import NUMBERS_IN_JSON
+
 _T = TypeVar("_T")
-_FLOATS = {"Infinity": math.inf, "-Infinity": -math.inf, None: math.nan}
 
 
 def read(kind: type[_T], value: Any, name: str = "") -> _T:
@@ -52,8 +52,8 @@ def _reader(kind: Any) -> Callable[[Any, str], Any]:
 
 
 def _read_plain(kind: type, value: Any, name: str) -> Any:
-    if kind is float and (value is None or isinstance(value, str)) and value in _FLOATS:
-        return _FLOATS[value]
+    if kind is float and (value is None or isinstance(value, str)) and value in NUMBERS_IN_JSON:
+        return NUMBERS_IN_JSON[value]
     if kind is float and isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63:
         return float(value)
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):

@@ -265,7 +265,7 @@ def _standardised_regression(settings: TaskSettings, dataset: Dataset, *, test: 
 
 
 def npz(settings: TaskSettings, *, path: str = "", loss: str = "rmse") -> Tasks:
-    """Tasks from a file; see `Tasks.load`. Sizes come from the arrays."""
+    """Tasks from a file; see `Tasks.load`. Sizes come from it, and epochs unless several are asked for."""
     if not path:
         raise ValueError("path is missing: expected npz:path=FILE")
     given = [field.name for field in dataclasses.fields(TaskSettings) if field.name in _OF_ARRAYS]

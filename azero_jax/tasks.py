@@ -17,6 +17,7 @@ from azero_jax import archives, arguments
 LOSSES = ("rmse", "accuracy", "multiclass_accuracy")
 ARRAYS = ("train_features", "train_labels", "valid_features", "valid_labels")
 
+# What a file of tasks holds beside its arrays.
 _SETTINGS = ("loss", "num_train_epochs", "shuffle_seed")
 
 
@@ -186,15 +187,9 @@ class Tasks:
             saved = {name: arrays[name].item() for name in _SETTINGS if name in arrays}
             if loss is not None and saved.get("loss", loss) != loss:
                 raise ValueError(f"loss={loss!r}: expected {saved['loss']!r}, with which these tasks were saved")
-            return cls(
-                x,
-                y,
-                valid_x,
-                valid_y,
-                saved.get("loss", loss or "rmse"),
-                saved.get("num_train_epochs", 1) if num_train_epochs is None else num_train_epochs,
-                saved.get("shuffle_seed", 0),
-            )
+            given = {"loss": loss, "num_train_epochs": num_train_epochs}
+            settings = saved | {name: value for name, value in given.items() if value is not None}
+            return cls(x, y, valid_x, valid_y, **settings)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
 

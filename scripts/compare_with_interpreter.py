@@ -24,6 +24,7 @@ import importlib
 import json
 import multiprocessing
 import pathlib
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -49,7 +50,7 @@ _CONSTANTS = np.array([0.0, -0.0, 1.0, -1.0, 0.5, 2.0, 1e-45, -1e-40, 1e-30, 1e3
 _MOST_PER_SETTING = 10_000
 # Numbers that the interpreter may touch for the programs of one setting: about ten seconds.
 _WORK_PER_SETTING = 6e9
-_NOISY_RUNS = 24
+_NOISY_RUNS = 60
 # The interpreter runs every such program with its dead lines, too, and of others what its own analysis finds live.
 _WITH_DEAD_LINES = 10
 _SAME = {"float32": 1e-4, "float64": 1e-6}
@@ -233,7 +234,7 @@ def define() -> None:
     group.integer("seed", 1, "of settings and programs")
     group.integer("programs", 10_000, "programs to compare", least=1)
     group.integer("num_processes", 1, "processes that share the settings", least=1, most=256)
-    group.text("json", None, "file for the counts and faults")
+    group.text("json", None, "file for the counts and faults, also of a comparison that was interrupted")
 
 
 def run(arguments: list[str]) -> None:
@@ -245,25 +246,26 @@ def run(arguments: list[str]) -> None:
     faults: list[str] = []
     started = shown = time.monotonic()
     print(f"{FLAGS.programs:,} programs under {len(todo):,} settings, seed {FLAGS.seed}", flush=True)
-    with multiprocessing.get_context("spawn").Pool(FLAGS.num_processes, maxtasksperchild=20) as pool:
-        for done, (some, found) in enumerate(pool.imap_unordered(compare, todo), start=1):
-            counts += some
-            faults += found
-            for fault in found:
-                print(f"\nFAULT: {fault}", flush=True)
-            if time.monotonic() - shown > 30 or done == len(todo):
-                shown = time.monotonic()
-                rate = counts.total() / (shown - started)
-                print(f"{done:,} of {len(todo):,} settings, {rate:,.0f} programs/s: {_in_words(counts)}", flush=True)
-    if FLAGS.json:
-        content = {"seed": FLAGS.seed, **{kind: counts[kind] for kind in _KINDS}, "faults": faults}
-        write_atomically(pathlib.Path(FLAGS.json), (json.dumps(content, indent=2) + "\n").encode())
+    # Ctrl-C is for this process, which ends the others.
+    ignore = signal.signal, (signal.SIGINT, signal.SIG_IGN)
+    try:
+        with multiprocessing.get_context("spawn").Pool(FLAGS.num_processes, *ignore, maxtasksperchild=20) as pool:
+            for done, (some, found) in enumerate(pool.imap_unordered(compare, todo), start=1):
+                counts += some
+                faults += found
+                for fault in found:
+                    print(f"\nFAULT: {fault}", flush=True)
+                if time.monotonic() - shown > 30 or done == len(todo):
+                    shown = time.monotonic()
+                    rate = counts.total() / (shown - started)
+                    words = ", ".join(f"{counts[kind]:,} {kind}" for kind in _KINDS)
+                    print(f"{done:,} of {len(todo):,} settings, {rate:,.0f} programs/s: {words}", flush=True)
+    finally:
+        if FLAGS.json:
+            content = {"seed": FLAGS.seed, **{kind: counts[kind] for kind in _KINDS}, "faults": faults}
+            write_atomically(pathlib.Path(FLAGS.json), (json.dumps(content, indent=2) + "\n").encode())
     if faults:
         sys.exit(1)
-
-
-def _in_words(counts: collections.Counter) -> str:
-    return ", ".join(f"{counts[kind]:,} {kind}" for kind in _KINDS)
 
 
 COMMAND = Command(

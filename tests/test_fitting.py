@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from azero_jax import Program
-from azero_jax.fitting import DEFAULT_INDIVIDUALS, MOST_COLUMNS, Budget, Preparation, make_tasks, starting_programs
+from azero_jax.fitting import DEFAULT_INDIVIDUALS, MOST_COLUMNS, Budget, Preparation, split_tasks, starting_programs
 
 
 def test_splits_use_each_row_once_and_keep_the_shares_of_classes():
     labels = np.repeat([0, 1, 2], [40, 20, 4])
     features = np.zeros((64, 4))
     features[:, 0] = np.arange(64)
-    tasks = make_tasks(features, labels, "multiclass_accuracy", 5, np.random.default_rng(0))
+    tasks = split_tasks(features, labels, "multiclass_accuracy", 5, np.random.default_rng(0))
     assert (tasks.num_train_examples, tasks.num_valid_examples) == (48, 16)
     for task in range(5):
         rows = np.concatenate([tasks.train_features[task, :, 0], tasks.valid_features[task, :, 0]])
@@ -24,10 +24,10 @@ def test_splits_use_each_row_once_and_keep_the_shares_of_classes():
 
 
 def test_many_rows_are_drawn_from():
-    tasks = make_tasks(np.zeros((5000, 4)), np.zeros(5000), "rmse", 2, np.random.default_rng(0))
+    tasks = split_tasks(np.zeros((5000, 4)), np.zeros(5000), "rmse", 2, np.random.default_rng(0))
     assert (tasks.num_train_examples, tasks.num_valid_examples) == (1000, 300)
     assert tasks.num_train_epochs == 1
-    assert make_tasks(np.zeros((40, 4)), np.zeros(40), "rmse", 2, np.random.default_rng(0)).num_train_epochs == 10
+    assert split_tasks(np.zeros((40, 4)), np.zeros(40), "rmse", 2, np.random.default_rng(0)).num_train_epochs == 10
 
 
 def test_columns_are_scaled_with_a_constant_and_zeros_behind():

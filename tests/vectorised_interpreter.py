@@ -151,14 +151,15 @@ def _draw_keys(functions, live, seed: int) -> dict[str, list[np.ndarray | None]]
 class Noise:
     """How one run rounds: what moves results, and how sums and products are formed.
 
-    Runs with numbers 0, 3, 6 and so on round anew each time. Rounding of the same operands is
-    always the same, so in the others each place in the program keeps what it has drawn, for
-    every element its own (1, 4, 7) or one for all elements (2, 5, 8).
+    The remainder of the number by four says how. 0: every result is moved anew. Rounding of the
+    same operands is always the same, so in the others each place in the program keeps what it
+    has drawn: 1, for every element its own; 2, one for all elements; 3, no result is moved,
+    but sums and products are formed otherwise.
     """
 
     def __init__(self, number: int):
         self._random = np.random.default_rng(number)
-        self._anew, self._alike = number % 3 == 0, number % 3 == 2
+        self._anew, self._alike, self._moves = number % 4 == 0, number % 4 == 2, number % 4 != 3
         self._kept: dict = {}
         self._line: tuple = ()
         self._calls = 0
@@ -169,6 +170,8 @@ class Noise:
 
     def units(self, shape: tuple[int, ...]) -> np.ndarray:
         """-1, 0 or 1 for each element."""
+        if not self._moves:
+            return np.zeros((1,) * len(shape), np.int64)
         shape = (1,) * len(shape) if self._alike else shape
         return self._drawn(lambda: self._random.integers(-1, 2, shape))
 
@@ -180,6 +183,10 @@ class Noise:
     def otherwise(self) -> bool:
         """Whether to do it the other way."""
         return self._drawn(lambda: self._random.random() < 0.5)
+
+    def order(self, count: int) -> np.ndarray:
+        """In which order so many terms are added."""
+        return self._drawn(lambda: self._random.permutation(count))
 
     def _drawn(self, draw):
         self._calls += 1
@@ -237,7 +244,10 @@ class Interpreter:
         self._keys = keys
         # Arithmetic makes denormal numbers of others, too, but only moves bring them to an op unseen.
         self._flush_operands = any(
-            0 < abs(number) < self._tiny for lines in functions.values() for line in lines for number in line.numbers
+            0 < abs(number) < float(self._tiny)
+            for lines in functions.values()
+            for line in lines
+            for number in line.numbers
         )
         shapes = {"s": (), "v": (self.size,), "m": (self.size, self.size)}
         self.memory = {
@@ -300,9 +310,9 @@ class Interpreter:
         if self.loss == "accuracy":
             return self._sigmoid(prediction)
         scores = prediction[:, : self.classes]
-        e = self._flushed(np.exp(scores - scores.max(axis=1, keepdims=True)))
+        e = self._flushed(self._off(np.exp(scores - scores.max(axis=1, keepdims=True))))
         probabilities = np.zeros_like(prediction)
-        probabilities[:, : self.classes] = self._flushed(e / e.sum(axis=1, keepdims=True))
+        probabilities[:, : self.classes] = self._flushed(self._off(e / self.total(e, (1,))[:, None]))
         return probabilities
 
     def _sigmoid(self, x: np.ndarray) -> np.ndarray:
@@ -403,13 +413,16 @@ class Interpreter:
         if self._noise is not None and self._noise.otherwise():
             if self._noise.otherwise():  # sums that overflow or cancel on their way
                 return self._off(np.sum(x, axis=axes, initial=-0.0, dtype=self._wide).astype(self.dtype))
-            x = np.flip(x, axes)
+            return self._off(_halved(x, axes, self._noise))
         return self._off(np.sum(x, axis=axes, initial=start, dtype=self.dtype))
 
     def total_of_products(self, a: np.ndarray, b: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
         """The sum of a * b; with noise sometimes as processors do it that do not round the product."""
         if self._noise is not None and self._noise.otherwise():
-            return self.total(a.astype(self._wide) * b, axes).astype(self.dtype)
+            products = a.astype(self._wide) * b
+            if self._noise.otherwise():
+                return self._off(_chained(products, axes, self._noise, self.dtype))
+            return self.total(products, axes).astype(self.dtype)
         return self.total(self._flushed(a * b), axes)
 
     def mean(self, x: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
@@ -418,6 +431,32 @@ class Interpreter:
     def count(self, x: np.ndarray, axes: tuple[int, ...]) -> np.floating:
         """How many elements the axes have."""
         return self.dtype.type(np.prod([x.shape[axis] for axis in axes]))
+
+
+def _in_any_order(x: np.ndarray, axes: tuple[int, ...], noise: Noise) -> np.ndarray:
+    """The terms of a sum over some axes, behind all other axes."""
+    x = np.moveaxis(x, axes, range(-len(axes), 0))
+    x = x.reshape(*x.shape[: x.ndim - len(axes)], -1)
+    return x[..., noise.order(x.shape[-1])]
+
+
+def _chained(products: np.ndarray, axes: tuple[int, ...], noise: Noise, dtype: np.dtype) -> np.ndarray:
+    """The sum of exact products, rounded once for each: a chain of fused multiplications and additions."""
+    products = _in_any_order(products, axes, noise)
+    total = products[..., 0].astype(dtype)
+    for index in range(1, products.shape[-1]):
+        total = (total + products[..., index]).astype(dtype)
+    return total
+
+
+def _halved(x: np.ndarray, axes: tuple[int, ...], noise: Noise) -> np.ndarray:
+    """The sum formed as a tree: one half of the terms added to the other, again and again."""
+    x = _in_any_order(x, axes, noise)
+    while x.shape[-1] > 1:
+        half = -(-x.shape[-1] // 2)
+        rest = x[..., half:]
+        x = np.concatenate([x[..., : rest.shape[-1]] + rest, x[..., rest.shape[-1] : half]], axis=-1)
+    return x[..., 0]
 
 
 def _aligned(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
