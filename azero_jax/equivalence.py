@@ -26,7 +26,6 @@ import functools
 import math
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
@@ -287,8 +286,7 @@ def _computation(config: _Config):
 
         return in_one_loop(visit_all, words[NUM_PROGRAMS], jnp.zeros(MAX_PROGRAMS, jnp.uint64))
 
-    xla_flags.apply()
-    return jax.jit(compute)
+    return xla_flags.jit(compute)
 
 
 def _mixed(x: Array) -> Array:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import functools
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
@@ -231,8 +230,7 @@ def _finder(layout: PackedLayout):
 
         return lax.fori_loop(jnp.uint32(0), words[NUM_PROGRAMS], visit, Scratch.of(layout)).live
 
-    xla_flags.apply()
-    return jax.jit(find)
+    return xla_flags.jit(find)
 
 
 def find_live(population: Population, memory: MemorySize, vector_labels: bool = False) -> np.ndarray:

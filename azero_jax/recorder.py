@@ -11,10 +11,9 @@ import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
-from azero_jax import draws, ops
+from azero_jax import draws, ops, xla_flags
 from azero_jax.addresses import AddressesInUse
 from azero_jax.assembler import most_instructions
 from azero_jax.execution import on_cpu, precision, require_memory
@@ -269,4 +268,4 @@ class Recorder:
 @functools.lru_cache(maxsize=32)
 def _compiled_recorder(config: MachineConfig) -> Callable[..., Memory]:
     """The machine of a configuration, shared by programs."""
-    return jax.jit(build_recorder(config))
+    return xla_flags.jit(build_recorder(config))

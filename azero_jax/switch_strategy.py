@@ -14,7 +14,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from azero_jax import draws, ops
+from azero_jax import draws, ops, self_check, xla_flags
 from azero_jax.assembler import most_instructions
 from azero_jax.execution import available_memory, precision, run_jobs
 from azero_jax.instructions import (
@@ -238,20 +238,24 @@ class _CompiledMachine:
         self.num_traces = 0
         self._ready = False
         self._compiling = threading.Lock()
+        self._config = config
         run = build(config)
 
         def traced(words: jax.Array, examples: jax.Array) -> jax.Array:
             self.num_traces += 1
             return run(words, examples)
 
-        self._jitted = jax.jit(traced)
+        self._jitted = xla_flags.jit(traced)
 
     def __call__(self, words: np.ndarray, examples: jax.Array) -> jax.Array:
         if self._ready:
             return self._jitted(words, examples)
         with self._compiling:  # or every thread that comes meanwhile would compile it, too
             results = self._jitted(words, examples)
-            self._ready = True
+            if not self._ready:
+                results.block_until_ready()  # the check measures alone
+                self._ready = True
+                self_check.check(self._jitted, self._config, examples)
             return results
 
 

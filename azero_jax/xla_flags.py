@@ -2,18 +2,25 @@
 
 XLA reads its flags once, when the first backend starts, and ends the process on
 a flag it does not know. So they go into XLA_FLAGS before that, only those that
-the installed jaxlib knows, and never over what the user has set there. Without
-them the machine gives the same results 30 to 60 times slower.
+the installed jaxlib knows, and never over what the user has set there. Where JAX has
+started before, as in many notebooks, each of our functions is compiled with them as
+options of its own. Without them the machine gives the same results 30 to 200 times slower.
 """
 
 from __future__ import annotations
 
+import functools
 import mmap
 import os
 import pathlib
 import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
+
+from azero_jax.compile_options import EXTRA, can_write_extra_options
+from azero_jax.notices import tell_once
 
 # The loop runs as one function instead of one call per operation, however large
 # its memory; and full unrolling, which turns short copies into scalar code, is off.
@@ -21,16 +28,16 @@ _EXTRA_OPTIONS = {
     "xla_cpu_small_while_loop_byte_threshold": str(10**18),
     "xla_cpu_disable_loop_unrolling": "",
 }
-_FLAGS = {
+_FLAGS: dict[str, bool | int | str] = {
     # No copy of the whole memory around every branch.
-    "xla_cpu_copy_insertion_use_region_analysis": "true",
+    "xla_cpu_copy_insertion_use_region_analysis": True,
     # Reductions stay in the loop instead of becoming library calls that end it.
     "xla_cpu_experimental_ynn_fusion_type": "",
     # 16 tasks in float32 are one register where the CPU has AVX-512; elsewhere this changes nothing.
-    "xla_cpu_prefer_vector_width": "512",
+    "xla_cpu_prefer_vector_width": 512,
 }
-_EXTRA = "xla_backend_extra_options"
-
+# For functions compiled after JAX has started without our flags; None where it has not.
+_late_options: dict[str, bool | int | str] | None = None
 _warned = False
 
 
@@ -48,10 +55,10 @@ def merged(user_flags: str, known: set[str]) -> str:
     given = {word.lstrip("-").split("=", 1)[0] for word in words}
     for name, value in _FLAGS.items():
         if name not in given and name in known:
-            words.append(f"--{name}={value}")
-    if _EXTRA not in known:
+            words.append(f"--{name}={str(value).lower()}")
+    if EXTRA not in known:
         return " ".join(words)
-    extra = [word for word in words if word.lstrip("-").startswith(_EXTRA + "=")]
+    extra = [word for word in words if word.lstrip("-").startswith(EXTRA + "=")]
     options = [option for word in extra for option in word.split("=", 1)[1].split(",") if option]
     given_options = {option.split("=", 1)[0] for option in options}
     for name, value in _EXTRA_OPTIONS.items():
@@ -59,7 +66,7 @@ def merged(user_flags: str, known: set[str]) -> str:
             options.append(f"{name}={value}" if value else name)
     words = [word for word in words if word not in extra]
     if options:
-        words.append(f"--{_EXTRA}={','.join(options)}")
+        words.append(f"--{EXTRA}={','.join(options)}")
     return " ".join(words)
 
 
@@ -68,6 +75,7 @@ _LIBRARIES = (".so", ".dylib", ".dll", ".pyd")
 _SMALLEST_LIBRARY = 2**20  # bytes; XLA's has hundreds of megabytes
 
 
+@functools.cache
 def known_names(directory: pathlib.Path | None = None) -> set[str]:
     """Those of our flags and options whose names the installed jaxlib contains.
 
@@ -78,7 +86,7 @@ def known_names(directory: pathlib.Path | None = None) -> set[str]:
         import jaxlib
 
         directory = pathlib.Path(jaxlib.__file__).parent
-    names = {*_FLAGS, *_EXTRA_OPTIONS, _EXTRA}
+    names = {*_FLAGS, *_EXTRA_OPTIONS, EXTRA}
     known: set[str] = set()
     for library in sorted(directory.iterdir()):
         if library.suffix not in _LIBRARIES or library.stat().st_size < _SMALLEST_LIBRARY or known == names:
@@ -95,40 +103,56 @@ def missing_flags() -> list[str]:
 
 
 def apply() -> None:
-    """Sets XLA_FLAGS, and that calls run on their own thread, or warns, once, if JAX has started without the flags.
+    """Sets XLA_FLAGS, and that calls run on their own thread; where JAX has started, prepares what `jit` needs.
 
     Called when the first evaluator is made or the first program analysed, never on import.
     """
-    global _warned
+    global _late_options
     # The public jax.extend.backend.backends() would itself start the backends.
     from jax._src import xla_bridge
 
-    if not xla_bridge.backends_are_initialized():
+    started = xla_bridge.backends_are_initialized()
+    if not started:
         # Handing a call to a thread of XLA's and waiting for it takes longer than a small call.
         jax.config.update("jax_cpu_enable_async_dispatch", False)
-    if not missing_flags():
+    missing = missing_flags()
+    if not missing or _late_options is not None:
         return
     known = known_names()
     flags = merged(os.environ.get("XLA_FLAGS", ""), known)
-    if not xla_bridge.backends_are_initialized():
+    if not started:
         os.environ["XLA_FLAGS"] = flags
-    if _warned:
-        return
-    if xla_bridge.backends_are_initialized():
-        _warned = True
-        warnings.warn(
-            "JAX had started before azero_jax could set its XLA flags: evaluation on CPU will be "
-            "30 to 60 times slower. "
-            "Call azero_jax.set_xla_flags() before the first use of JAX, or start the process with "
-            f"XLA_FLAGS='{flags}'.",
-            RuntimeWarning,
-            stacklevel=3,
+    else:
+        _late_options = _options_of(missing, known)
+        tell_once(
+            "JAX had started before azero_jax, which therefore sets XLA's options for each of its functions: every "
+            "call takes a fraction of a millisecond longer than after azero_jax.set_xla_flags() at the start"
         )
-    elif missing_flags():
-        _warned = True
-        warnings.warn(
-            f"the installed jaxlib does not know {', '.join(missing_flags())}: evaluation on CPU will be slower than "
-            "with the version in requirements.txt.",
-            RuntimeWarning,
-            stacklevel=3,
+    unknown = [name for name in missing if name not in known]
+    if unknown:
+        _warn_once(
+            f"the installed jaxlib does not know {', '.join(unknown)}: evaluation on CPU will be slower than "
+            "with the version in requirements.txt."
         )
+
+
+def jit(function: Callable[..., Any]) -> Any:
+    """`jax.jit` for functions that need our settings: from XLA_FLAGS, or each its own where JAX has started first."""
+    apply()
+    return jax.jit(function, compiler_options=_late_options) if _late_options else jax.jit(function)
+
+
+def _options_of(names: Sequence[str], known: set[str]) -> dict[str, bool | int | str]:
+    """Options of `jax.jit` for some of our flags, as far as jaxlib knows them and JAX can pass them on."""
+    options = {name: _FLAGS[name] for name in names if name in _FLAGS and name in known}
+    extra = [f"{name}={_EXTRA_OPTIONS[name]}" for name in names if name in _EXTRA_OPTIONS and name in known]
+    if extra and EXTRA in known and can_write_extra_options():
+        options[EXTRA] = ",".join(extra)
+    return options
+
+
+def _warn_once(message: str) -> None:
+    global _warned
+    if not _warned:
+        _warned = True
+        warnings.warn(message, RuntimeWarning, stacklevel=4)

@@ -9,32 +9,70 @@ import numpy as np
 import pytest
 from generated import multiclass_tasks, regression_tasks
 
-from azero_jax import Evaluator, MemorySize, machine
+from azero_jax import Evaluator, MemorySize, Tasks, execution, machine
+from azero_jax.fingerprints import FINGERPRINTS
 from azero_jax.machine_step import MachineConfig
+from azero_jax.ops import table
+
+ALL = [op.name for op in table() if op.output]
+FEW = ["SCALAR_DIFF", "VECTOR_SUM", "VECTOR_INNER_PRODUCT"]
+# So large that whatever else a machine needs is small beside its memory.
+MEMORY = MemorySize(4, 4, 60)
 
 
-def compiled_probe(make_tasks, memory: MemorySize) -> tuple[jax.stages.Compiled, MachineConfig]:
-    """The machine that hashes errors, which has the longest control steps."""
-    strategy = Evaluator(make_tasks(features_size=8, num_tasks=10), memory=memory)._strategy
-    config = strategy._config._replace(fingerprint="errors")
+def tasks_with(loss: str) -> Tasks:
+    """Ten tasks with a loss."""
+    if loss == "multiclass_accuracy":
+        return multiclass_tasks(features_size=8, num_tasks=10)
+    tasks = regression_tasks(features_size=8, num_tasks=10)
+    if loss == "rmse":
+        return tasks
+    labels = {name: (getattr(tasks, name) > 0).astype(float) for name in ("train_labels", "valid_labels")}
+    return Tasks(tasks.train_features, labels["train_labels"], tasks.valid_features, labels["valid_labels"], loss=loss)
+
+
+def compiled(loss: str, dtype: str, fingerprint: str, ops: list[str]) -> tuple[jax.stages.Compiled, MachineConfig]:
+    """A machine, and what it was compiled for."""
+    strategy = Evaluator(tasks_with(loss), memory=MEMORY, dtype=dtype, ops=ops)._strategy
+    config = strategy._config._replace(fingerprint=fingerprint)
     words = config.packed.size + config.words.size - config.words.first_position + 1
-    arguments = np.zeros(words, np.uint32), strategy._groups[0].examples
-    return jax.jit(machine.build(config)).lower(*arguments).compile(), config
+    with execution.precision(dtype):
+        arguments = np.zeros(words, np.uint32), strategy._groups[0].examples
+        return jax.jit(machine.build(config)).lower(*arguments).compile(), config
 
 
-@pytest.mark.parametrize("make_tasks", [regression_tasks, pytest.param(multiclass_tasks, marks=pytest.mark.thorough)])
-def test_no_branch_copies_the_memory(make_tasks):
-    needed, memory = [], []
-    for matrices in (2, 4):
-        compiled, config = compiled_probe(make_tasks, MemorySize(4, 4, matrices))
-        needed.append(compiled.memory_analysis().temp_size_in_bytes - 4 * config.words.size)
-        memory.append(4 * config.lanes * config.layout.rows_of_scalars_and_matrices)
-    # Two more matrices make what the machine needs larger once, not once more for a copy.
-    assert needed[1] - needed[0] == pytest.approx(memory[1] - memory[0], rel=0.1)
+def check_one_memory(machine_and_config: tuple[jax.stages.Compiled, MachineConfig]) -> None:
+    """A copy of the memory around a branch would need as much again."""
+    one, config = machine_and_config
+    layout = config.layout
+    rows = layout.rows_of_scalars_and_matrices + layout.rows_of_vectors
+    memory = rows * config.lanes * np.dtype(config.dtype).itemsize
+    assert memory < one.memory_analysis().temp_size_in_bytes - 4 * config.words.size < 1.5 * memory
+
+
+def test_no_op_copies_the_memory():
+    # The machine that hashes errors has the longest control steps.
+    check_one_memory(compiled("rmse", "float32", "errors", ALL))
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("fingerprint", range(3))
+@pytest.mark.parametrize("loss", range(3))
+def test_no_control_step_copies_the_memory(loss, fingerprint):
+    """Each loss with each fingerprint, and each of both in one of the dtypes at least."""
+    dtype = ("float32", "float64")[(loss + fingerprint) % 2]
+    check_one_memory(
+        compiled(("rmse", "accuracy", "multiclass_accuracy")[loss], dtype, ("", *FINGERPRINTS)[fingerprint], FEW)
+    )
+
+
+@pytest.mark.thorough
+def test_no_op_copies_the_memory_in_double_precision():
+    check_one_memory(compiled("rmse", "float64", "", ALL))
 
 
 def test_a_call_does_not_look_after_hundreds_of_constants():
-    text = compiled_probe(regression_tasks, MemorySize(4, 4, 4))[0].as_text()
+    text = compiled("rmse", "float32", "errors", ALL)[0].as_text()
     functions = re.split(r"\n(?=%|ENTRY)", text)
     outside = [function for function in functions if not re.match(r"%(fused|wrapped)", function)]
     assert sum(len(re.findall(r" constant\(", function)) for function in outside) < 60
