@@ -233,6 +233,7 @@ def define() -> None:
     group = Group("The comparison")
     group.integer("seed", 1, "of settings and programs")
     group.integer("programs", 10_000, "programs to compare", least=1)
+    group.integer("skip_settings", 0, "settings that an earlier comparison of this seed has done", least=0)
     group.integer("num_processes", 1, "processes that share the settings", least=1, most=256)
     group.text("json", None, "file for the counts and faults, also of a comparison that was interrupted")
 
@@ -241,11 +242,11 @@ def run(arguments: list[str]) -> None:
     """Compares, prints the counts and every fault, and exits with 1 if there is any."""
     command_line.no_more(arguments)
     command_line.check_writable("json", FLAGS.json)
-    todo = list(settings_for(FLAGS.seed, FLAGS.programs))
+    todo = list(settings_for(FLAGS.seed, FLAGS.programs))[FLAGS.skip_settings :]
     counts: collections.Counter = collections.Counter()
     faults: list[str] = []
     started = shown = time.monotonic()
-    print(f"{FLAGS.programs:,} programs under {len(todo):,} settings, seed {FLAGS.seed}", flush=True)
+    print(f"{sum(how.programs for how in todo):,} programs under {len(todo):,} settings, seed {FLAGS.seed}", flush=True)
     # Ctrl-C is for this process, which ends the others.
     ignore = signal.signal, (signal.SIGINT, signal.SIG_IGN)
     try:
