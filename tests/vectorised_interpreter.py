@@ -169,11 +169,11 @@ class Noise:
         self._line, self._calls = line, 0
 
     def units(self, shape: tuple[int, ...]) -> np.ndarray:
-        """-1, 0 or 1 for each element."""
+        """From -1 to 1 in quarters, for each element."""
         if not self._moves:
-            return np.zeros((1,) * len(shape), np.int64)
+            return np.zeros((1,) * len(shape))
         shape = (1,) * len(shape) if self._alike else shape
-        return self._drawn(lambda: self._random.integers(-1, 2, shape))
+        return self._drawn(lambda: self._random.integers(-4, 5, shape) / 4)
 
     def share(self, shape: tuple[int, ...]) -> np.ndarray:
         """From -1 to 1 for each element."""
