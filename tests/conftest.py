@@ -14,8 +14,11 @@ from azero_jax import compile_cache, execution, ops
 
 azero_jax.set_xla_flags()
 
-# A shell that starts the tests in the background lets them, and what they start, ignore Ctrl-C.
+# A shell that starts the tests in the background lets them, and what they start, ignore Ctrl-C; nohup
+# lets them ignore a closed terminal.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP"):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # Most of the time goes into compiling machines, the same ones in several processes. They share
 # what they compile in one run of the tests, and nothing of an earlier run or of the user's: the
