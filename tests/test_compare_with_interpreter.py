@@ -45,7 +45,7 @@ def test_generated_programs_agree():
 def test_an_op_that_is_wrong_is_found(monkeypatch):
     wrong = {"std": lambda machine, kind, axis, a: machine.mean(abs(a), tuple(range(1, a.ndim)))}
     monkeypatch.setattr(vectorised_interpreter, "_OPS", vectorised_interpreter._OPS | wrong)
-    counts, faults = script.compare(SETTING)
+    counts, faults = script.compare(SETTING._replace(programs=100))
     assert counts["fault"] == len(faults) > 0
     assert "std(" in faults[0] and "seed=1, number=0" in faults[0]
 
