@@ -21,8 +21,14 @@ _TABLE, _KEY, _VALUE = 500, 1, 2
 _LENGTH_FOLLOWS = 2
 
 
-def can_write_extra_options() -> bool:
-    """Lets `compiler_options` of `jax.jit` hold `xla_backend_extra_options`, as in XLA_FLAGS, if this JAX allows it."""
+def allow_extra_options() -> bool:
+    """Lets `compiler_options` of `jax.jit` hold `xla_backend_extra_options`, written as in XLA_FLAGS.
+
+    JAX's function that makes the options of each compilation gets one of ours around it, once.
+
+    Returns:
+      Whether this version of JAX has that function.
+    """
     from jax._src import compiler
 
     original = getattr(compiler, "get_compile_options", None)
@@ -34,16 +40,16 @@ def can_write_extra_options() -> bool:
 
 
 def _with_extra_options(original: Callable[..., Any]) -> Callable[..., Any]:
-    """JAX's function that makes the options of one compilation, with the table filled in where asked for."""
+    """JAX's function, with the table filled in where it is asked for; other compilations are as they were."""
 
     @functools.wraps(original)
-    def get_compile_options(*arguments: Any, env_options_overrides: Any = None, **others: Any) -> Any:
-        overrides = dict(env_options_overrides or {})
-        table = overrides.pop(EXTRA, "")
-        options = original(*arguments, env_options_overrides=overrides or None, **others)
-        if not table:
-            return options
-        return type(options).ParseFromString(options.SerializeAsString() + table_bytes(table.split(",")))
+    def get_compile_options(*arguments: Any, **others: Any) -> Any:
+        overrides = others.get("env_options_overrides") or {}
+        if EXTRA not in overrides:
+            return original(*arguments, **others)
+        rest = {name: value for name, value in overrides.items() if name != EXTRA}
+        options = original(*arguments, **others | {"env_options_overrides": rest})
+        return type(options).ParseFromString(options.SerializeAsString() + table_bytes(overrides[EXTRA].split(",")))
 
     get_compile_options.writes_extra_options = True  # type: ignore[attr-defined]
     return get_compile_options

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from azero_jax import draws, lane_forms, ops
+from azero_jax import calls, draws, lane_forms, ops
 from azero_jax.assembler import assemble
 from azero_jax.control_steps import control_branches
 from azero_jax.execution import in_one_loop
@@ -53,9 +53,8 @@ def build(config: MachineConfig) -> Callable[..., jax.Array]:
         # The barrier keeps XLA from making one loop of both, which tests every element: 400 us. And
         # all that follows depends on `zero` by way of the code, or XLA would move it out of the loop.
         code = lax.optimization_barrier(jnp.full(layout.size, zero, jnp.uint32))
-        extra = words[packed.size : packed.size + layout.size - layout.first_position]
-        code = lax.dynamic_update_slice(code, extra, (np.uint32(layout.first_position),))
-        seed = at(words, words.shape[0] - 1)
+        schedule_and_tasks, seed = calls.read(words, config)
+        code = lax.dynamic_update_slice(code, schedule_and_tasks, (np.uint32(layout.first_position),))
         normalised = config.loss != "rmse"
         return run_code(assemble(reader, code, config.layout, config.instruction_set, seed, normalised), examples)
 
@@ -98,9 +97,8 @@ def build_recorder(config: MachineConfig) -> Callable[..., Memory]:
 
     def run(words, examples, memory):
         reader = Reader(packed, words, jnp.asarray(table))
-        extra = words[packed.size : packed.size + layout.size - layout.first_position]
-        code = jnp.concatenate([jnp.zeros(layout.first_position, jnp.uint32), extra])
-        seed = at(words, words.shape[0] - 1)
+        schedule_and_tasks, seed = calls.read(words, config)
+        code = jnp.concatenate([jnp.zeros(layout.first_position, jnp.uint32), schedule_and_tasks])
         normalised = config.loss != "rmse"
         code = assemble(reader, code, config.layout, config.instruction_set, seed, normalised)
         return run_from(code, examples, memory)

@@ -13,13 +13,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from azero_jax import draws, ops, xla_flags
+from azero_jax import calls, draws, ops, xla_flags
 from azero_jax.addresses import AddressesInUse
 from azero_jax.assembler import most_instructions
 from azero_jax.execution import on_cpu, precision, require_memory
 from azero_jax.instructions import (
     EXAMPLE_HEADER,
-    SCHEDULE_COUNTS,
     SCHEDULE_SHIFT,
     ExampleKind,
     Layout,
@@ -27,7 +26,7 @@ from azero_jax.instructions import (
 )
 from azero_jax.machine import build_recorder
 from azero_jax.machine_step import MachineConfig, Memory
-from azero_jax.packed import PackedLayout, RegisterNumbers, pack, power_of_two
+from azero_jax.packed import PackedLayout, RegisterNumbers, power_of_two
 from azero_jax.program import MemorySize, Population, Program
 from azero_jax.superinstructions import USUAL_OPS, InstructionSet
 from azero_jax.text import OP
@@ -197,16 +196,11 @@ class Recorder:
           The memory afterwards, arrays of NumPy that may be written to.
         """
         config = self._config
-        positions = config.words.positions
-        entries = np.full(positions + SCHEDULE_COUNTS, schedule[-SCHEDULE_COUNTS - 1])
-        entries[: len(schedule) - SCHEDULE_COUNTS] = schedule[:-SCHEDULE_COUNTS]
-        entries[-SCHEDULE_COUNTS:] = schedule[-SCHEDULE_COUNTS:]
-        padded = np.zeros((positions * (EXAMPLE_HEADER + self.layout.features_size), config.lanes), self.dtype)
+        rows = config.words.positions * (EXAMPLE_HEADER + self.layout.features_size)
+        padded = np.zeros((rows, config.lanes), self.dtype)
         padded[: len(examples)] = examples
-        words = pack(self._population, slice(0, 1), self.layout.memory, config.packed, len(entries) + config.lanes + 1)
-        words[config.packed.size : -config.lanes - 1] = entries
-        words[-config.lanes - 1 : -1] = numbers
-        words[-1] = self._seed_word
+        full = calls.full_schedule(schedule, config)
+        words = calls.write(self._population, slice(0, 1), full, numbers, self._seed_word, config)
         with precision(self.dtype), on_cpu():
             after = _compiled_recorder(config)(words, padded, memory)
             return Memory(*(np.array(array) for array in after))  # type: ignore[arg-type]

@@ -16,9 +16,9 @@ import jax
 import jaxlib
 import numpy as np
 
+from azero_jax import calls
 from azero_jax.instructions import SCHEDULE_COUNTS, ExampleKind
 from azero_jax.machine_step import MachineConfig
-from azero_jax.packed import aligned_words, pack
 from azero_jax.program import Population, Program
 
 # Examples of the tiny program, and how often it runs: the fastest counts, which other processes disturb least.
@@ -29,9 +29,11 @@ _REPEATS = 12
 _SECONDS, _SECONDS_OF_A_BYTE = 1.5e-7, 1e-10
 _TOO_SLOW = 7.0
 
+_warned = False
+
 
 def check(run: Callable[..., Any], config: MachineConfig, examples: jax.Array) -> None:
-    """Warns, once per process, if a machine is far slower than it should be.
+    """Warns, once per process, if a machine is far slower than it should be on a CPU.
 
     Args:
       run: the compiled machine, of words and examples.
@@ -39,7 +41,7 @@ def check(run: Callable[..., Any], config: MachineConfig, examples: jax.Array) -
       examples: [rows, lanes], any.
     """
     global _warned
-    if _warned:
+    if _warned or any(device.platform != "cpu" for device in examples.devices()):
         return
     seconds = seconds_of_an_example(run, config, examples)
     if seconds is None or seconds <= _TOO_SLOW * expected_seconds(config):
@@ -55,9 +57,6 @@ def check(run: Callable[..., Any], config: MachineConfig, examples: jax.Array) -
     )
 
 
-_warned = False
-
-
 def expected_seconds(config: MachineConfig) -> float:
     """What an example of the tiny program should take on a machine of some configuration."""
     rows = config.layout.features_size * (2 if config.layout.vector_labels else 1)
@@ -71,16 +70,25 @@ def seconds_of_an_example(run: Callable[..., Any], config: MachineConfig, exampl
     if program is None:
         return None
     count = min(config.words.positions - 1, _MOST_EXAMPLES)
-    calls = _words(program, config, 0), _words(program, config, count)
-    none, all_of_them = (min(_seconds(run, words, examples) for _ in range(_REPEATS)) for words in calls)
+    none, all_of_them = (_seconds_of_a_call(run, program, config, examples, number) for number in (0, count))
     # What a call takes by itself, long where schedules are, varies by more than a few examples take.
     return (all_of_them - none) / count if all_of_them > 2 * none else 0.0
 
 
-def _seconds(run: Callable[..., Any], words: np.ndarray, examples: jax.Array) -> float:
-    start = time.perf_counter()
-    run(words, examples).block_until_ready()
-    return time.perf_counter() - start
+def _seconds_of_a_call(
+    run: Callable[..., Any], program: Program, config: MachineConfig, examples: jax.Array, count: int
+) -> float:
+    """The fastest of some calls that train on the first example so many times, and then end."""
+    schedule = np.array([ExampleKind.TRAIN] * count + [ExampleKind.END] + [0] * SCHEDULE_COUNTS, np.uint32)
+    full = calls.full_schedule(schedule, config)
+    tasks = np.zeros(config.lanes, np.uint32)
+    words = calls.write(Population.from_programs([program]), slice(0, 1), full, tasks, 0, config)
+    seconds = []
+    for _ in range(_REPEATS):
+        start = time.perf_counter()
+        run(words, examples).block_until_ready()
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)
 
 
 def _tiny_program(config: MachineConfig) -> Program | None:
@@ -91,15 +99,3 @@ def _tiny_program(config: MachineConfig) -> Program | None:
             prediction = 2 if config.layout.vector_labels else 1
             return Program.from_text("def Learn():\n  " + op.form.format(a=0, b=0, o=prediction))
     return None
-
-
-def _words(program: Program, config: MachineConfig, num_examples: int) -> np.ndarray:
-    """The words of a call that trains on the first example so many times, and then ends."""
-    population = Population.from_programs([program])
-    extra = config.words.positions + SCHEDULE_COUNTS + config.lanes + 1
-    words = aligned_words(config.packed.size + extra)
-    words[: config.packed.size] = pack(population, slice(0, 1), config.layout.memory, config.packed)
-    entries = words[config.packed.size : -config.lanes - 1]
-    entries[:num_examples] = ExampleKind.TRAIN
-    entries[num_examples:-SCHEDULE_COUNTS] = ExampleKind.END
-    return words

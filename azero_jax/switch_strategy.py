@@ -14,21 +14,19 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from azero_jax import draws, ops, self_check, xla_flags
+from azero_jax import calls, draws, ops, self_check, xla_flags
 from azero_jax.assembler import most_instructions
 from azero_jax.execution import available_memory, precision, run_jobs
 from azero_jax.instructions import (
     EXAMPLE_HEADER,
     RESULT_ROWS,
-    SCHEDULE_COUNTS,
     SUM_BLOCK,
-    ExampleKind,
     Layout,
     Words,
 )
 from azero_jax.machine import build
 from azero_jax.machine_step import MachineConfig
-from azero_jax.packed import PackedLayout, pack, power_of_two
+from azero_jax.packed import PackedLayout, power_of_two
 from azero_jax.program import MemorySize, Population
 from azero_jax.superinstructions import InstructionSet
 from azero_jax.tasks import Tasks
@@ -153,19 +151,13 @@ class SwitchStrategy:
         per_call = self._programs_per_call(len(population), (config.words.instructions - 1) // most)
         jobs = [(piece, i) for piece in config.packed.batches(population, per_call) for i in range(len(groups))]
 
-        entries = np.full(config.words.positions + SCHEDULE_COUNTS, ExampleKind.END, np.uint32)
-        entries[: len(schedule) - SCHEDULE_COUNTS] = schedule[:-SCHEDULE_COUNTS]
-        entries[-SCHEDULE_COUNTS:] = schedule[-SCHEDULE_COUNTS:]
+        full = calls.full_schedule(schedule, config)
 
         def run_piece(job: tuple[slice, int]) -> None:
             piece, group = job
             first_task = group * config.lanes
             num_tasks = min(config.lanes, self._tasks.num_tasks - first_task)
-            extra = len(entries) + config.lanes + 1
-            words = pack(population, piece, config.layout.memory, config.packed, extra)
-            words[config.packed.size : -config.lanes - 1] = entries
-            words[-config.lanes - 1 : -1] = groups[group].numbers
-            words[-1] = self._seed_word
+            words = calls.write(population, piece, full, groups[group].numbers, self._seed_word, config)
             with precision(self.dtype):
                 out = np.asarray(machine(words, groups[group].examples))
             tasks = slice(first_task, first_task + num_tasks)

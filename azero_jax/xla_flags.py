@@ -19,7 +19,7 @@ from typing import Any
 
 import jax
 
-from azero_jax.compile_options import EXTRA, can_write_extra_options
+from azero_jax.compile_options import EXTRA, allow_extra_options
 from azero_jax.notices import tell_once
 
 # The loop runs as one function instead of one call per operation, however large
@@ -142,11 +142,17 @@ def jit(function: Callable[..., Any]) -> Any:
     return jax.jit(function, compiler_options=_late_options) if _late_options else jax.jit(function)
 
 
+def do_without() -> None:
+    """Has our functions compiled as XLA does by itself, to measure what our settings bring; JAX must have started."""
+    global _late_options
+    _late_options = {}
+
+
 def _options_of(names: Sequence[str], known: set[str]) -> dict[str, bool | int | str]:
     """Options of `jax.jit` for some of our flags, as far as jaxlib knows them and JAX can pass them on."""
     options = {name: _FLAGS[name] for name in names if name in _FLAGS and name in known}
     extra = [f"{name}={_EXTRA_OPTIONS[name]}" for name in names if name in _EXTRA_OPTIONS and name in known]
-    if extra and EXTRA in known and can_write_extra_options():
+    if extra and EXTRA in known and allow_extra_options():
         options[EXTRA] = ",".join(extra)
     return options
 

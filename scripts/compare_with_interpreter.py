@@ -242,12 +242,16 @@ def run(arguments: list[str]) -> None:
     """Compares, prints the counts and every fault, and exits with 1 if there is any."""
     command_line.no_more(arguments)
     command_line.check_writable("json", FLAGS.json)
-    todo = list(settings_for(FLAGS.seed, FLAGS.programs))[FLAGS.skip_settings :]
+    settings = list(settings_for(FLAGS.seed, FLAGS.programs))
+    if FLAGS.skip_settings >= len(settings):
+        raise ValueError(f"--skip_settings={FLAGS.skip_settings}: expected fewer than {len(settings)}, which there are")
+    todo = settings[FLAGS.skip_settings :]
     counts: collections.Counter = collections.Counter()
     faults: list[str] = []
     started = shown = time.monotonic()
     print(f"{sum(how.programs for how in todo):,} programs under {len(todo):,} settings, seed {FLAGS.seed}", flush=True)
-    # Ctrl-C is for this process, which ends the others.
+    # Ctrl-C is for this process, which ends the others, also when it is told to end.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     ignore = signal.signal, (signal.SIGINT, signal.SIG_IGN)
     try:
         with multiprocessing.get_context("spawn").Pool(FLAGS.num_processes, *ignore, maxtasksperchild=20) as pool:

@@ -56,6 +56,7 @@ ORDER = (
     "assembler",
     "fingerprints",
     "machine_step",
+    "calls",
     "control_steps",
     "machine",
     "self_check",

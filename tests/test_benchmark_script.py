@@ -142,7 +142,7 @@ def test_every_op_is_timed(tmp_path):
         (["--xla=--xla_no_such_flag=1"], "the process ended with"),
         (
             ["--xla=ours;our --xla_dump_to=d"],
-            "--xla: 'our --xla_dump_to=d': expected ours, default, or flags that begin",
+            "--xla: 'our --xla_dump_to=d': expected ours, late, default, or flags that begin",
         ),
         (["--platforms=abacus"], "abacus"),
         (["--workloads="], "--workloads: '': expected some of random"),

@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 import vectorised_interpreter
+from doors import run_script
 
 PATH = pathlib.Path(__file__).parent.parent / "scripts" / "compare_with_interpreter.py"
 _spec = importlib.util.spec_from_file_location("compare_with_interpreter", PATH)
@@ -68,3 +69,8 @@ def test_noise_moves_what_rounding_can(only_live):
         runs = [interpreter.run(text, run, only_live)[0] for run in range(5)]
         spreads.append(np.ptp(runs, axis=0).max())
     assert spreads[0] < 1e-9
+
+
+def test_settings_that_there_are_not_cannot_be_skipped():
+    done = run_script("compare_with_interpreter", "--programs=100", "--skip_settings=1", code=2)
+    assert "--skip_settings=1: expected fewer than 1" in done.stderr and "Traceback" not in done.stderr

@@ -20,7 +20,7 @@ def test_options_are_written_behind_serialised_ones():
 
 
 def test_functions_of_the_users_are_compiled_as_before():
-    assert compile_options.can_write_extra_options() and compile_options.can_write_extra_options()
+    assert compile_options.allow_extra_options() and compile_options.allow_extra_options()
     assert jax.jit(lambda x: x + 1)(1) == 2
     assert jax.jit(lambda x: x + 2, compiler_options={"xla_cpu_prefer_vector_width": 256})(1) == 3
     extra = {compile_options.EXTRA: "xla_cpu_disable_loop_unrolling,xla_cpu_small_while_loop_byte_threshold=9"}
@@ -31,4 +31,4 @@ def test_where_jax_has_no_place_for_them_it_says_no(monkeypatch):
     from jax._src import compiler
 
     monkeypatch.delattr(compiler, "get_compile_options")
-    assert not compile_options.can_write_extra_options()
+    assert not compile_options.allow_extra_options()

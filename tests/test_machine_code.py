@@ -7,9 +7,9 @@ import re
 import jax
 import numpy as np
 import pytest
-from generated import multiclass_tasks, regression_tasks
+from generated import classification_tasks, multiclass_tasks, regression_tasks
 
-from azero_jax import Evaluator, MemorySize, Tasks, execution, machine
+from azero_jax import Evaluator, MemorySize, calls, execution, machine
 from azero_jax.fingerprints import FINGERPRINTS
 from azero_jax.machine_step import MachineConfig
 from azero_jax.ops import table
@@ -18,26 +18,15 @@ ALL = [op.name for op in table() if op.output]
 FEW = ["SCALAR_DIFF", "VECTOR_SUM", "VECTOR_INNER_PRODUCT"]
 # So large that whatever else a machine needs is small beside its memory.
 MEMORY = MemorySize(4, 4, 60)
-
-
-def tasks_with(loss: str) -> Tasks:
-    """Ten tasks with a loss."""
-    if loss == "multiclass_accuracy":
-        return multiclass_tasks(features_size=8, num_tasks=10)
-    tasks = regression_tasks(features_size=8, num_tasks=10)
-    if loss == "rmse":
-        return tasks
-    labels = {name: (getattr(tasks, name) > 0).astype(float) for name in ("train_labels", "valid_labels")}
-    return Tasks(tasks.train_features, labels["train_labels"], tasks.valid_features, labels["valid_labels"], loss=loss)
+TASKS = {"rmse": regression_tasks, "accuracy": classification_tasks, "multiclass_accuracy": multiclass_tasks}
 
 
 def compiled(loss: str, dtype: str, fingerprint: str, ops: list[str]) -> tuple[jax.stages.Compiled, MachineConfig]:
     """A machine, and what it was compiled for."""
-    strategy = Evaluator(tasks_with(loss), memory=MEMORY, dtype=dtype, ops=ops)._strategy
+    strategy = Evaluator(TASKS[loss](features_size=8, num_tasks=10), memory=MEMORY, dtype=dtype, ops=ops)._strategy
     config = strategy._config._replace(fingerprint=fingerprint)
-    words = config.packed.size + config.words.size - config.words.first_position + 1
     with execution.precision(dtype):
-        arguments = np.zeros(words, np.uint32), strategy._groups[0].examples
+        arguments = np.zeros(calls.size(config), np.uint32), strategy._groups[0].examples
         return jax.jit(machine.build(config)).lower(*arguments).compile(), config
 
 
@@ -56,14 +45,12 @@ def test_no_op_copies_the_memory():
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("fingerprint", range(3))
-@pytest.mark.parametrize("loss", range(3))
+@pytest.mark.parametrize("fingerprint", ["", *FINGERPRINTS])
+@pytest.mark.parametrize("loss", TASKS)
 def test_no_control_step_copies_the_memory(loss, fingerprint):
-    """Each loss with each fingerprint, and each of both in one of the dtypes at least."""
-    dtype = ("float32", "float64")[(loss + fingerprint) % 2]
-    check_one_memory(
-        compiled(("rmse", "accuracy", "multiclass_accuracy")[loss], dtype, ("", *FINGERPRINTS)[fingerprint], FEW)
-    )
+    """Each loss with each fingerprint, by turns in both dtypes."""
+    turn = list(TASKS).index(loss) + ["", *FINGERPRINTS].index(fingerprint)
+    check_one_memory(compiled(loss, ("float32", "float64")[turn % 2], fingerprint, FEW))
 
 
 @pytest.mark.thorough
