@@ -2,7 +2,7 @@
 
 What XLA makes of the machine hangs on settings and on its version. Where it copies the memory
 around every instruction, or hands parts of the loop to its threads, results are the same and
-take 10 to 200 times as long. A few milliseconds of measuring tell the two apart.
+take 20 to 300 times as long. A few milliseconds of measuring tell the two apart.
 """
 
 from __future__ import annotations

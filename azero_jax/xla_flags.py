@@ -4,7 +4,7 @@ XLA reads its flags once, when the first backend starts, and ends the process on
 a flag it does not know. So they go into XLA_FLAGS before that, only those that
 the installed jaxlib knows, and never over what the user has set there. Where JAX has
 started before, as in many notebooks, each of our functions is compiled with them as
-options of its own. Without them the machine gives the same results 30 to 200 times slower.
+options of its own. Without them the machine gives the same results 20 to 300 times slower.
 """
 
 from __future__ import annotations
@@ -125,8 +125,8 @@ def apply() -> None:
     else:
         _late_options = _options_of(missing, known)
         tell_once(
-            "JAX had started before azero_jax, which therefore sets XLA's options for each of its functions: every "
-            "call takes a fraction of a millisecond longer than after azero_jax.set_xla_flags() at the start"
+            "JAX had started before azero_jax, which therefore sets XLA's options for each of its functions: "
+            "evaluation can be a sixth slower than with azero_jax.set_xla_flags() before the first use of JAX"
         )
     unknown = [name for name in missing if name not in known]
     if unknown:
