@@ -28,6 +28,8 @@ _REPEATS = 12
 # move, by their bytes. What takes so many times as long is no machine as it should be.
 _SECONDS, _SECONDS_OF_A_BYTE = 1.5e-7, 1e-10
 _TOO_SLOW = 7.0
+# With a longer schedule a call takes so long by itself that nothing can be told.
+_MOST_POSITIONS = 2**20
 
 _warned = False
 
@@ -65,9 +67,12 @@ def expected_seconds(config: MachineConfig) -> float:
 
 
 def seconds_of_an_example(run: Callable[..., Any], config: MachineConfig, examples: jax.Array) -> float | None:
-    """What an example of a program with one instruction takes on a compiled machine; None if no op is simple enough."""
+    """What an example of a program with one instruction takes on a compiled machine.
+
+    None if the machine has no op that is simple enough, or a very long schedule.
+    """
     program = _tiny_program(config)
-    if program is None:
+    if program is None or config.words.positions > _MOST_POSITIONS:
         return None
     count = min(config.words.positions - 1, _MOST_EXAMPLES)
     none, all_of_them = (_seconds_of_a_call(run, program, config, examples, number) for number in (0, count))
