@@ -74,7 +74,7 @@ def check(name: str, tasks: Tasks) -> None:
     Raises:
       ValueError: it cannot be.
     """
-    if tasks.loss == "rmse":
+    if not tasks.objective.has_classes:
         raise ValueError(f"{name}: expected tasks with classes, got loss {tasks.loss!r}")
     single = np.flatnonzero((tasks.train_labels == tasks.train_labels[:, :1]).all(axis=1))
     if len(single):

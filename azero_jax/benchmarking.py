@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from azero_jax import ops
+from azero_jax import objectives, ops
 from azero_jax.evaluator import Evaluator
 from azero_jax.execution import in_one_loop, precision, require_memory
 from azero_jax.initial_programs import HAND_WRITTEN, initial_population
@@ -142,7 +142,7 @@ def measure_ops(features_size: int, num_tasks: int, dtype: str, repeats: int) ->
     layout = Layout(MemorySize(6, 6, 6), features_size)
     config = MachineConfig(
         layout=layout,
-        loss="rmse",
+        objective=objectives.named("rmse"),
         num_classes=2,
         max_abs_error=100.0,
         dtype=dtype,

@@ -26,6 +26,7 @@ from azero_jax.instructions import (
     ExampleKind,
 )
 from azero_jax.machine_step import MachineConfig, State, Step, bits_of, count_of, nothing, read_rows
+from azero_jax.objectives import distance, one_hot
 from azero_jax.packed import at
 from azero_jax.program import LABEL_VECTOR, PREDICTION_VECTOR
 
@@ -36,7 +37,8 @@ def control_branches(config: MachineConfig) -> list[Callable[[Step], State]]:
     dtype = np.dtype(config.dtype)
     size, classes = layout.features_size, config.num_classes
     example_rows = np.uint32(EXAMPLE_HEADER + size)
-    accuracy, multiclass = config.loss == "accuracy", config.loss == "multiclass_accuracy"
+    objective = config.objective
+    vectors = objective.vector_labels
 
     def row_of(step, row):
         return step.memory.scalars_and_matrices[row : row + 1]
@@ -64,7 +66,7 @@ def control_branches(config: MachineConfig) -> list[Callable[[Step], State]]:
         features = read_rows(step.operands.examples, first_row + np.uint32(EXAMPLE_HEADER), size)
         field = step.program_counter * np.uint32(WORD_SIZE) + np.uint32(JUMP_TABLE) + kind
         step = step.stored(features, 0, "v")
-        if multiclass:
+        if vectors:
             step = step.stored(jnp.zeros((size, lanes), dtype), LABEL_VECTOR * size, "v")
         else:
             step = step.stored(jnp.zeros((1, lanes), dtype), layout.LABEL)
@@ -77,9 +79,6 @@ def control_branches(config: MachineConfig) -> list[Callable[[Step], State]]:
     def load(step):
         step, jump = shown(step, 0)
         return step.go(jump)
-
-    def sigmoid(x):
-        return 1 / (1 + jnp.exp(-x))
 
     def fingerprint_after(fingerprint, steps, predictions, errors):
         """The fingerprint after an example, of tasks that have not failed; [rows, D] each."""
@@ -95,8 +94,8 @@ def control_branches(config: MachineConfig) -> list[Callable[[Step], State]]:
 
     def start(step):
         rows = lax.broadcasted_iota(jnp.int32, (layout.FIRST_FREE, lanes), 0)
-        vectors = PREDICTION_VECTOR + 1 if multiclass else 1
-        step = step.stored(jnp.zeros((vectors * size, lanes), dtype), 0, "v")
+        fixed_vectors = PREDICTION_VECTOR + 1 if vectors else 1
+        step = step.stored(jnp.zeros((fixed_vectors * size, lanes), dtype), 0, "v")
         if layout.sums_blocks:
             step = step.stored(jnp.zeros((1, lanes), dtype), layout.blocks)
         return step.write(jnp.where(rows == layout.BEST, dtype.type(np.inf), dtype.type(0)), 0)
@@ -104,12 +103,12 @@ def control_branches(config: MachineConfig) -> list[Callable[[Step], State]]:
     def start_or_resume(step):
         """As `start`, but a memory in which Setup has run stays as it is; then to the first example."""
         resumed = row_of(step, layout.resumed)[:, :1] != 0
-        vectors = PREDICTION_VECTOR + 1 if multiclass else 1
+        fixed_vectors = PREDICTION_VECTOR + 1 if vectors else 1
         fixed = step.memory.scalars_and_matrices[: layout.FIRST_FREE]
         rows = lax.broadcasted_iota(jnp.int32, fixed.shape, 0)
         fresh = jnp.where(rows == layout.BEST, dtype.type(np.inf), dtype.type(0))
         nothing_yet = jnp.full((2 * layout.recorded, lanes), np.nan, dtype)
-        step = step.stored(jnp.where(resumed, step.memory.vectors[: vectors * size], dtype.type(0)), 0, "v")
+        step = step.stored(jnp.where(resumed, step.memory.vectors[: fixed_vectors * size], dtype.type(0)), 0, "v")
         step = step.stored(jnp.where(resumed, fixed, fresh), 0)
         step = step.stored(nothing_yet, layout.first_recorded)
         return step.go(jnp.where(resumed[0, 0], step.word[JUMP_TABLE], np.uint32(0)))
@@ -118,11 +117,7 @@ def control_branches(config: MachineConfig) -> list[Callable[[Step], State]]:
         """With the prediction for a validation example where it is kept."""
         if not layout.recorded:
             return step
-        if multiclass:
-            prediction = predicted_classes(step)
-        else:
-            prediction = row_of(step, layout.PREDICTION)
-            prediction = sigmoid(prediction) if accuracy else prediction
+        prediction = predicted_classes(step) if vectors else objective.normalised(row_of(step, layout.PREDICTION))
         num_train = at(step.operands.words, config.words.first_count)
         index = entry_at(step, step.position)[0] // example_rows - num_train
         row = np.uint32(layout.first_recorded) + index * np.uint32(prediction.shape[0])
@@ -140,38 +135,31 @@ def control_branches(config: MachineConfig) -> list[Callable[[Step], State]]:
         some_alive = jnp.max(steps_of(step)) >= 0
         return step.go(jnp.where(some_alive, np.uint32(0), step.word[JUMP_TABLE]))
 
-    def one_hot(label):
-        return (lax.broadcasted_iota(jnp.int32, (size, lanes), 0).astype(dtype) == label).astype(dtype)
-
     def predicted_classes(step):
         return step.memory.vectors[PREDICTION_VECTOR * size : PREDICTION_VECTOR * size + classes]
 
     def class_errors(step):
-        return jnp.abs(one_hot(current_label(step))[:classes] - predicted_classes(step))
+        return jnp.abs(one_hot(current_label(step), size)[:classes] - predicted_classes(step))
 
     def reveal_class(step):
-        probabilities = lane_forms.softmax(predicted_classes(step))
+        probabilities = objective.normalised(predicted_classes(step), lane_forms.softmax)
         rest = jnp.zeros((size - classes, lanes), dtype)
         step = step.stored(jnp.concatenate([probabilities, rest]), PREDICTION_VECTOR * size, "v")
         if config.fingerprint:
             step = with_example(step, predicted_classes(step), class_errors(step))
         step = counted(step, lane_forms.maximum(class_errors(step)))
-        return step.write(one_hot(current_label(step)), LABEL_VECTOR * size, kind="v")
+        return step.write(one_hot(current_label(step), size), LABEL_VECTOR * size, kind="v")
 
-    def is_wrong(step):
-        """1 where the class predicted is another one, [1, D]: the first of the largest, and none that is no number."""
-        label, scores = current_label(step), predicted_classes(step)
-        row = lax.broadcasted_iota(jnp.int32, scores.shape, 0).astype(dtype)
-        own = lane_forms.maximum(jnp.where(row == label, scores, -np.inf))
-        beaten = (scores < own) | (scores == own) & (row >= label)
-        return lane_forms.maximum(1 - beaten.astype(dtype))
+    def class_error(step):
+        label = current_label(step)
+        return objective.error(predicted_classes(step), label)
 
     def accumulate_class(step):
         step = recorded(step)
         if config.fingerprint:
-            errors = jnp.broadcast_to(is_wrong(step), (classes, lanes))
+            errors = jnp.broadcast_to(class_error(step), (classes, lanes))
             step = with_example(step, predicted_classes(step), errors)
-        step = step.stored(row_of(step, layout.LOSS) + is_wrong(step), layout.LOSS)
+        step = step.stored(row_of(step, layout.LOSS) + objective.summed(class_error(step)), layout.LOSS)
         step, jump = shown(step, 1)
         return step.write(next_position(step), layout.POSITION, jump)
 
@@ -186,12 +174,13 @@ def control_branches(config: MachineConfig) -> list[Callable[[Step], State]]:
         return step.stored(as_row(steps_after(steps_of(step), error)), layout.STEPS)
 
     def training_error(step):
-        return jnp.abs(current_label(step) - row_of(step, layout.PREDICTION))
+        label = current_label(step)
+        return distance(row_of(step, layout.PREDICTION), label)
 
     def reveal(step):
         # The label is stored last: newer versions of XLA copy the memory where what was stored is read again.
-        if accuracy:
-            step = step.stored(sigmoid(row_of(step, layout.PREDICTION)), layout.PREDICTION)
+        if objective.has_classes:
+            step = step.stored(objective.normalised(row_of(step, layout.PREDICTION)), layout.PREDICTION)
         if config.fingerprint:
             step = with_example(step, row_of(step, layout.PREDICTION), training_error(step))
         step = counted(step, training_error(step))
@@ -201,25 +190,23 @@ def control_branches(config: MachineConfig) -> list[Callable[[Step], State]]:
         step, jump = shown(step, 1)
         return step.write(next_position(step), layout.POSITION, jump)
 
-    def hidden_error(label, prediction):
-        if accuracy:
-            return ((sigmoid(prediction) > 0.5) != (label > 0.5)).astype(dtype)
-        return jnp.abs(label - prediction)
-
-    def accumulated(loss, steps, error):
+    def accumulated(loss, steps, error, checked):
         """Loss and steps after a validation example."""
-        if accuracy:
-            return loss + error, steps
-        failed = (steps >= 0) & ~(error <= config.max_abs_error)
-        return loss + error * error, jnp.where(failed, ~steps, steps)
+        if checked is None:
+            return loss + objective.summed(error), steps
+        failed = (steps >= 0) & ~(checked <= config.max_abs_error)
+        return loss + objective.summed(error), jnp.where(failed, ~steps, steps)
+
+    def validation_error(step):
+        label = current_label(step)
+        return objective.checked_error(row_of(step, layout.PREDICTION), label)
 
     def accumulate(step):
         step = recorded(step)
         step, jump = shown(step, 1)
-        error = lambda: hidden_error(current_label(step), row_of(step, layout.PREDICTION))
         if config.fingerprint:
-            step = with_example(step, row_of(step, layout.PREDICTION), error())
-        loss, steps = accumulated(row_of(step, layout.LOSS), steps_of(step), error())
+            step = with_example(step, row_of(step, layout.PREDICTION), validation_error(step)[0])
+        loss, steps = accumulated(row_of(step, layout.LOSS), steps_of(step), *validation_error(step))
         first = lax.broadcasted_iota(jnp.int32, (2, lanes), 0) == 0
         step = step.stored(jnp.where(first, loss, as_row(steps)), layout.LOSS)
         return step.write(next_position(step), layout.POSITION, jump)
@@ -236,6 +223,7 @@ def control_branches(config: MachineConfig) -> list[Callable[[Step], State]]:
         fingerprint, loss, steps = row_of(step, layout.FINGERPRINT), row_of(step, layout.LOSS), steps_of(step)
         in_blocks = layout.sums_blocks and validation
         blocks = row_of(step, layout.blocks) if in_blocks else loss
+        errors_of = objective.checked_error if validation else lambda *example: (distance(*example), None)
 
         def visit(index, carry):
             fingerprint, loss, steps, blocks = carry
@@ -244,11 +232,11 @@ def control_branches(config: MachineConfig) -> list[Callable[[Step], State]]:
             if in_blocks:  # what the check does in front of a block, and has done in front of this example
                 new = (kind == np.uint32(ExampleKind.VALID_AFTER_CHECK)) & (index > 0)
                 blocks, loss = jnp.where(new, blocks + loss, blocks), jnp.where(new, dtype.type(0), loss)
-            error = hidden_error(label, prediction) if validation else jnp.abs(label - prediction)
+            error, checked = errors_of(prediction, label)
             if config.fingerprint:
                 fingerprint = fingerprint_after(fingerprint, steps, prediction, error)
             if validation:
-                loss, steps = accumulated(loss, steps, error)
+                loss, steps = accumulated(loss, steps, error, checked)
             else:
                 steps = steps_after(steps, error)
             return fingerprint, loss, steps, blocks
@@ -271,7 +259,7 @@ def control_branches(config: MachineConfig) -> list[Callable[[Step], State]]:
 
     def reveal_rest(step):
         prediction = row_of(step, layout.PREDICTION)
-        return at_rest(step, sigmoid(prediction) if accuracy else prediction, validation=False).go()
+        return at_rest(step, objective.normalised(prediction), validation=False).go()
 
     def accumulate_rest(step):
         step = at_rest(step, row_of(step, layout.PREDICTION), validation=True)
@@ -312,13 +300,13 @@ def control_branches(config: MachineConfig) -> list[Callable[[Step], State]]:
         Control.ZERO_MATRIX: zero("m"),
         Control.LOAD: load,
         Control.CHECK: check,
-        Control.REVEAL: reveal_class if multiclass else reveal,
+        Control.REVEAL: reveal_class if vectors else reveal,
         Control.NEXT: next_example,
-        Control.ACCUMULATE: accumulate_class if multiclass else accumulate,
+        Control.ACCUMULATE: accumulate_class if vectors else accumulate,
         Control.EPOCH: epoch,
         Control.FINISH: finish,
         Control.HALT: halt,
-        Control.REVEAL_REST: nothing if multiclass else reveal_rest,
-        Control.ACCUMULATE_REST: nothing if multiclass else accumulate_rest,
+        Control.REVEAL_REST: nothing if vectors else reveal_rest,
+        Control.ACCUMULATE_REST: nothing if vectors else accumulate_rest,
     }
     return [table[control] for control in Control]

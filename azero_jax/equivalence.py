@@ -126,7 +126,7 @@ class Known(NamedTuple):
           max_abs_error, dtype: as of `Evaluator`.
         """
         largest_label = max(_largest(tasks.train_labels), _largest(tasks.valid_labels))
-        normalised = tasks.loss != "rmse"
+        normalised = tasks.objective.has_classes
         largest = min(int(np.finfo(dtype).maxexp) - 1, int(_INFINITE) - 1)
 
         def bound(number: float) -> int:

@@ -30,7 +30,7 @@ from azero_jax.instructions import (
     ExampleKind,
 )
 from azero_jax.program import MemorySize, Population, Program
-from azero_jax.recorder import Objective, Recorder
+from azero_jax.recorder import Recorder
 from azero_jax.superinstructions import USUAL_OPS
 from azero_jax.switch_strategy import RunSettings, SwitchStrategy, lanes_for, task_groups
 from azero_jax.tasks import ARRAYS, Tasks
@@ -331,8 +331,8 @@ class Evaluator:
           programs: P programs.
 
         Returns:
-          [P, D, M] of the evaluator's dtype: for loss "rmse" what is in s1; for "accuracy" the
-          probability of class 1, sigmoid(s1); for "multiclass_accuracy" [P, D, M, C], the
+          [P, D, M] of the evaluator's dtype: for losses of numbers what is in s1; for those of two
+          classes the probability of class 1, sigmoid(s1); for those of several [P, D, M, C], the
           scores in v2, of which the first of the largest is the class predicted. After several
           epochs those of the best, which fitness counts. NaN for tasks that failed before
           they had completed one; their fitness is 0.
@@ -343,18 +343,19 @@ class Evaluator:
         population = programs if isinstance(programs, Population) else Population.from_programs(programs)
         self._check(population)
         tasks = self.tasks
-        objective = Objective(tasks.loss, tasks.num_classes, self.max_abs_error)
         lanes = lanes_for(tasks.num_tasks)
         schedule = self._schedule(tasks.num_train_examples, tasks.num_valid_examples, tasks.num_train_epochs)
         shape = len(population), tasks.num_tasks, tasks.num_valid_examples
-        out = np.empty(shape + ((objective.num_classes,) if tasks.vector_labels else ()), self.dtype)
+        out = np.empty(shape + ((tasks.num_classes,) if tasks.vector_labels else ()), self.dtype)
         with precision(self.dtype), on_cpu():
             groups = task_groups(tasks, lanes, self.dtype)
         for index, program in enumerate(population):
             recorder = Recorder(
                 program,
                 features_size=tasks.features_size,
-                objective=objective,
+                objective=tasks.objective,
+                num_classes=tasks.num_classes,
+                max_abs_error=self.max_abs_error,
                 memory=self.memory,
                 dtype=self.dtype,
                 seed=self.seed,

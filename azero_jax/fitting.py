@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from azero_jax import objectives
 from azero_jax.evaluator import Evaluator
 from azero_jax.evolution import EvolutionSettings
 from azero_jax.initial_programs import HAND_WRITTEN
@@ -161,7 +162,7 @@ def split_tasks(features: np.ndarray, labels: np.ndarray, loss: str, num_tasks: 
     train, valid = [], []
     for _ in range(num_tasks):
         order = rng.permutation(rows)
-        if loss != "rmse":
+        if objectives.named(loss).has_classes:
             # Each class is spread evenly over 0 to 1, so that any first part has its share of all.
             place = np.empty(rows)
             for label in np.unique(labels):
@@ -183,7 +184,7 @@ def starting_programs(start: str | Program, loss: str) -> list[Program]:
     """
     if isinstance(start, Program):
         return [start]
-    several = loss == "multiclass_accuracy"
+    several = objectives.named(loss).vector_labels
     if start == "softmax_regression" and not several:
         raise ValueError(
             "initial_population='softmax_regression': expected three classes or more; 'linear' is its like for two "
@@ -214,7 +215,7 @@ def _with_rate(text: str, rate: str) -> str:
 
 def search_settings(loss: str, population_size: int, random: bool, num_threads: int) -> SearchSettings:
     """The search space of `own_data.flags`, with a transposed matrix for several classes, and one population."""
-    several = loss == "multiclass_accuracy"
+    several = objectives.named(loss).vector_labels
     space = SearchSpace(
         MemorySize(5, 9, 3 if several else 2),
         setup_ops=("SCALAR_CONST_SET", "VECTOR_GAUSSIAN_SET", "MATRIX_GAUSSIAN_SET"),

@@ -18,6 +18,7 @@ import numpy as np
 import optax
 
 from azero_jax.execution import precision, require_memory
+from azero_jax.objectives import Objective
 from azero_jax.tasks import Tasks
 
 _TRIALS_AT_ONCE = 64
@@ -80,27 +81,30 @@ def two_layers_start(key: jax.Array, features_size: int, stdev: jax.Array) -> Tw
 
 
 def predict(model: Any, features: jax.Array) -> jax.Array:
-    """The prediction for one example, features [F]; for accuracy it goes through a sigmoid."""
+    """The prediction for one example, features [F]; of losses with classes it goes through a sigmoid."""
     if isinstance(model, Linear):
         return model.weights @ features
     hidden = jax.nn.relu(model.matrix @ features + model.biases)
     return model.weights @ hidden + model.bias
 
 
-def train_step(model: Any, features: jax.Array, label: jax.Array, learning_rate: jax.Array, loss: str) -> Any:
+def train_step(
+    model: Any, features: jax.Array, label: jax.Array, learning_rate: jax.Array, objective: Objective
+) -> Any:
     """The model after one example, and the error it made.
 
-    The gradient is that of half the squared error, or of cross-entropy behind the
-    sigmoid: in both, the error times the gradient of the prediction. As in the
-    release's network, the first layer's gradient passes through the last layer as the
-    example has just left it.
+    For "rmse" the gradient is that of half the squared error, for "accuracy" that of
+    cross-entropy behind the sigmoid: in both, the error times the gradient of the
+    prediction. Other losses have their own gradient. As in the release's network, the first
+    layer's gradient passes through the last layer as the example has just left it.
     """
     output = predict(model, features)
-    error = label - (jax.nn.sigmoid(output) if loss == "accuracy" else output)
+    error = label - objective.normalised(output)
+    move = objective.direction(output, label)
     optimizer = optax.sgd(learning_rate)
 
     def updated(model):
-        direction = jax.tree.map(lambda slope: -error * slope, jax.grad(predict)(model, features))
+        direction = jax.tree.map(lambda slope: -move * slope, jax.grad(predict)(model, features))
         updates, _ = optimizer.update(direction, optimizer.init(model))
         return optax.apply_updates(model, updates)
 
@@ -143,7 +147,7 @@ def evaluate(
     if tasks.vector_labels:
         raise ValueError(f"model {name!r} predicts one number: expected tasks with two classes, or of regression")
     with precision(dtype):
-        run = _compiled(name, tasks.loss, max_abs_error)
+        run = _compiled(name, tasks.objective, max_abs_error)
         orders = np.stack([tasks.train_order(epoch) for epoch in range(tasks.num_train_epochs)])
         data = [
             jnp.asarray(array, dtype)
@@ -160,7 +164,7 @@ def evaluate(
 
 
 @functools.cache
-def _compiled(name: str, loss: str, max_abs_error: float) -> Callable:
+def _compiled(name: str, objective: Objective, max_abs_error: float) -> Callable:
     start = _STARTS[name]
 
     def run_task(rate, stdev, key, orders, train_x, train_y, valid_x, valid_y):
@@ -168,18 +172,17 @@ def _compiled(name: str, loss: str, max_abs_error: float) -> Callable:
 
         def example(carry, index):
             model, alive = carry
-            model, error = train_step(model, train_x[index], train_y[index], rate, loss)
+            model, error = train_step(model, train_x[index], train_y[index], rate, objective)
             return (model, alive & (jnp.abs(error) <= max_abs_error)), None
 
         def epoch(carry, order):
             model, alive, best = carry
             (model, alive), _ = jax.lax.scan(example, (model, alive), order)
             outputs = jax.vmap(lambda features: predict(model, features))(valid_x)
-            if loss == "accuracy":
-                total = jnp.sum((outputs > 0) != (valid_y > 0.5)).astype(outputs.dtype)
-            else:
-                total = jnp.sum((valid_y - outputs) ** 2)
-                alive &= jnp.all(jnp.abs(valid_y - outputs) <= max_abs_error)
+            errors, checked = objective.checked_error(outputs[None], valid_y[None])
+            total = jnp.sum(objective.summed(errors[0]))
+            if checked is not None:
+                alive &= jnp.all(checked <= max_abs_error)
             return (model, alive, jnp.where(alive & (total < best), total, best)), None
 
         model = start(key, train_x.shape[1], stdev)

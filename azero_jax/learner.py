@@ -17,14 +17,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from azero_jax import arguments, dataflow, ops
+from azero_jax import arguments, dataflow, objectives, ops
 from azero_jax.addresses import AddressesInUse, smallest_memory
 from azero_jax.instructions import SUM_BLOCK, ExampleKind, Layout
 from azero_jax.liveness import simplify
 from azero_jax.machine_step import Memory
+from azero_jax.objectives import BINARY, NUMBERS
 from azero_jax.program import MemorySize, Population, Program
-from azero_jax.recorder import Objective, Recorder
-from azero_jax.tasks import LOSSES, epoch_order, fitness_of_loss
+from azero_jax.recorder import Recorder
+from azero_jax.tasks import epoch_order
 from azero_jax.version import __version__
 
 DTYPES = ("float32", "float64")
@@ -102,7 +103,7 @@ class Learner:
     Args:
       program: what to train; its dead instructions are left out, which changes no number.
       loss: "rmse" for numbers; "accuracy" for labels 0 and 1; "multiclass_accuracy" for
-        labels 0 to C - 1, with C at most the number of features.
+        labels 0 to C - 1, with C at most the number of features; or another of docs/losses.md.
       memory: the addresses there are, as of `Evaluator`; by default the evaluator's default,
         and more if the program uses more.
       max_abs_error: training stops with a FitError where an example's error exceeds it.
@@ -140,8 +141,7 @@ class Learner:
         if not isinstance(program, Program):
             hint = ": use Program.from_text(text)" if isinstance(program, str) else ""
             raise TypeError(f"program: expected a Program, got {program!r:.80}{hint}")
-        if loss not in LOSSES:
-            raise ValueError(f"loss={loss!r}: expected one of {', '.join(map(repr, LOSSES))}")
+        objective = objectives.named(loss)
         if dtype not in DTYPES:
             raise ValueError(f"dtype={dtype!r}: expected one of {', '.join(map(repr, DTYPES))}")
         if not isinstance(max_abs_error, (int, float, np.number)) or not max_abs_error > 0:
@@ -153,9 +153,10 @@ class Learner:
                 raise ValueError(f"{name}={value!r}: expected {'an' if name == 'seed' else 'a non-negative'} integer")
         if num_classes is not None and (not _is_integer(num_classes) or num_classes < 2):
             raise ValueError(f"num_classes={num_classes!r}: expected an integer of at least 2")
-        if num_classes not in (None, 2) and loss == "accuracy":
-            raise ValueError(f"num_classes={num_classes}: loss 'accuracy' has 2; expected loss='multiclass_accuracy'")
-        self._vector_labels = loss == "multiclass_accuracy"
+        if num_classes not in (None, 2) and objective.labels == BINARY:
+            several = f"; expected loss={objective.several!r}" if objective.several else ""
+            raise ValueError(f"num_classes={num_classes}: loss {loss!r} has 2{several}")
+        self.objective, self._vector_labels = objective, objective.vector_labels
         population = Population.from_programs([program])
         used = smallest_memory(population, self._vector_labels)
         self.memory = MemorySize(*map(max, used, MemorySize())) if memory is None else MemorySize.checked(memory)
@@ -209,7 +210,7 @@ class Learner:
             state = self._beginning(features, labels)
         else:
             features = self._known_features(X)
-            labels = self._labels(y, len(features), self._fitted().recorder.objective.num_classes)
+            labels = self._labels(y, len(features), self._fitted().recorder.num_classes)
             state = self._state
         self._state = self._trained(state, features, labels, np.arange(len(features)), "")
         self.num_steps_ += len(features)
@@ -229,7 +230,9 @@ class Learner:
         return Recorder(
             self.program,
             features_size=features_size,
-            objective=Objective(self.loss, classes, self.max_abs_error),
+            objective=self.objective,
+            num_classes=classes,
+            max_abs_error=self.max_abs_error,
             memory=self.memory,
             dtype=self.dtype,
             seed=self.seed,
@@ -277,7 +280,7 @@ class Learner:
           ValueError: not fitted, or X is not as said.
         """
         raw = self._raw(X, independent)
-        if self.loss == "rmse":
+        if not self.objective.has_classes:
             return raw
         if not self._vector_labels:
             return (raw > 0.5).astype(np.int64)
@@ -286,8 +289,9 @@ class Learner:
 
     def predict_proba(self, X: ArrayLike, *, independent: bool = False) -> np.ndarray:
         """The probability of each class, float64 [n, C]; arguments and errors as of `predict`."""
-        if self.loss == "rmse":
-            raise ValueError("predict_proba: loss='rmse' has no classes: expected 'accuracy' or 'multiclass_accuracy'")
+        if not self.objective.has_classes:
+            expected = " or ".join(repr(one.name) for one in objectives.known() if one.has_classes)
+            raise ValueError(f"predict_proba: loss={self.loss!r} has no classes: expected {expected}")
         raw = self._raw(X, independent)
         if not self._vector_labels:
             return np.stack([1 - raw, raw], axis=1)
@@ -298,13 +302,14 @@ class Learner:
     def score(self, X: ArrayLike, y: ArrayLike) -> float:
         """The fitness that a search would see with X and y as validation examples.
 
-        For "rmse" 1 - (2 / pi) * atan(root mean squared error), and 0 if an error is above
-        max_abs_error or not a number; else the share of rows whose class is predicted.
+        For "rmse" 1 - (2 / pi) * atan(root mean squared error); for "accuracy" and
+        "multiclass_accuracy" the share of rows whose class is predicted; docs/losses.md has the
+        others. It is 0 if the labels are numbers and an error is above max_abs_error or NaN.
         """
         state = self._fitted()
         recorder, memory, position = state
         features = self._known_features(X)
-        labels = self._labels(y, len(features), recorder.objective.num_classes)
+        labels = self._labels(y, len(features), recorder.num_classes)
         blocks, loss, failed = np.zeros((), recorder.dtype), 0.0, False
         for first in range(0, len(features), EXAMPLES_PER_CALL):
             some = slice(first, first + EXAMPLES_PER_CALL)
@@ -316,7 +321,7 @@ class Learner:
             loss = float(memory.scalars_and_matrices[Layout.LOSS, 0])
             failed |= recorder.steps_in(memory) < 0
         loss = float(blocks + blocks.dtype.type(loss))
-        return 0.0 if failed else float(fitness_of_loss(np.array(loss), self.loss, len(features)))
+        return 0.0 if failed else float(self.objective.fitness(np.array(loss), len(features)))
 
     def _raw(self, X: ArrayLike, independent: bool) -> np.ndarray:
         """What the machine predicts, float64 [n] or [n, C]."""
@@ -352,7 +357,7 @@ class Learner:
     @property
     def num_classes_(self) -> int:
         """C, of losses with classes, after training."""
-        return self._fitted().recorder.objective.num_classes
+        return self._fitted().recorder.num_classes
 
     @property
     def memory_(self) -> LearnerMemory:
@@ -387,7 +392,7 @@ class Learner:
             "program": self.program.to_text(),
             "settings": {name: getattr(self, name) for name in _SETTINGS},
             "features_size": recorder.layout.features_size,
-            "classes": recorder.objective.num_classes,
+            "classes": recorder.num_classes,
             "position": position,
             "steps": self.num_steps_,
         }
@@ -457,7 +462,7 @@ class Learner:
         labels = _numbers("y", y, self.dtype)
         if labels.shape != (count,):
             raise ValueError(f"y: shape {labels.shape}: expected ({count},), one label for each row of X")
-        if self.loss == "rmse":
+        if self.objective.labels == NUMBERS:
             return labels
         classes = classes if self._vector_labels else 2
         wrong = (labels < 0) | (labels != np.floor(labels)) | (labels >= classes)

@@ -55,7 +55,7 @@ def build(config: MachineConfig) -> Callable[..., jax.Array]:
         code = lax.optimization_barrier(jnp.full(layout.size, zero, jnp.uint32))
         schedule_and_tasks, seed = calls.read(words, config)
         code = lax.dynamic_update_slice(code, schedule_and_tasks, (np.uint32(layout.first_position),))
-        normalised = config.loss != "rmse"
+        normalised = config.objective.has_classes
         return run_code(assemble(reader, code, config.layout, config.instruction_set, seed, normalised), examples)
 
     return run
@@ -99,7 +99,7 @@ def build_recorder(config: MachineConfig) -> Callable[..., Memory]:
         reader = Reader(packed, words, jnp.asarray(table))
         schedule_and_tasks, seed = calls.read(words, config)
         code = jnp.concatenate([jnp.zeros(layout.first_position, jnp.uint32), schedule_and_tasks])
-        normalised = config.loss != "rmse"
+        normalised = config.objective.has_classes
         code = assemble(reader, code, config.layout, config.instruction_set, seed, normalised)
         return run_from(code, examples, memory)
 

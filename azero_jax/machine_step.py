@@ -15,6 +15,7 @@ import numpy as np
 from jax import lax
 
 from azero_jax.instructions import OUTPUT, WORD_SIZE, Layout, Words
+from azero_jax.objectives import Objective
 from azero_jax.packed import PackedLayout, at
 from azero_jax.superinstructions import InstructionSet
 
@@ -53,7 +54,7 @@ class MachineConfig(NamedTuple):
 
     Attributes:
       layout: the memory layout.
-      loss: of `tasks.LOSSES`.
+      objective: the loss.
       num_classes: C, of tasks with classes.
       max_abs_error: a larger error on any example stops a task.
       dtype: "float32" or "float64".
@@ -65,7 +66,7 @@ class MachineConfig(NamedTuple):
     """
 
     layout: Layout
-    loss: str
+    objective: Objective
     num_classes: int
     max_abs_error: float
     dtype: str

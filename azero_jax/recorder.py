@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from azero_jax.instructions import (
 )
 from azero_jax.machine import build_recorder
 from azero_jax.machine_step import MachineConfig, Memory
+from azero_jax.objectives import Objective
 from azero_jax.packed import PackedLayout, RegisterNumbers, power_of_two
 from azero_jax.program import MemorySize, Population, Program
 from azero_jax.superinstructions import USUAL_OPS, InstructionSet
@@ -40,30 +41,6 @@ _FEWEST_VALID = 512
 _FEWEST_POSITIONS = 1024
 
 
-class Objective(NamedTuple):
-    """What programs are run for.
-
-    Attributes:
-      loss: of `tasks.LOSSES`.
-      num_classes: C, of tasks with classes.
-      max_abs_error: a larger error on any example stops a task.
-    """
-
-    loss: str
-    num_classes: int
-    max_abs_error: float
-
-    @property
-    def vector_labels(self) -> bool:
-        """Whether labels and predictions are v1 and v2."""
-        return self.loss == "multiclass_accuracy"
-
-    @property
-    def numbers(self) -> int:
-        """How many numbers predict one example."""
-        return self.num_classes if self.vector_labels else 1
-
-
 def _ops_to_compile(population: Population) -> tuple[int, ...]:
     """Ids of the usual ops, or of all if a program has others: two machines serve all programs."""
     known = range(len(ops.table()))
@@ -76,7 +53,9 @@ class Recorder:
     Args:
       program: with addresses within the memory.
       features_size: F.
-      objective: loss, classes, largest error.
+      objective: the loss.
+      num_classes: C, of losses with classes.
+      max_abs_error: a larger error on any example stops a task.
       memory: the addresses there are.
       dtype: "float32" or "float64".
       seed: of the random ops.
@@ -94,6 +73,8 @@ class Recorder:
         *,
         features_size: int,
         objective: Objective,
+        num_classes: int,
+        max_abs_error: float,
         memory: MemorySize,
         dtype: str,
         seed: int,
@@ -106,6 +87,8 @@ class Recorder:
             {
                 "features_size": features_size,
                 "objective": objective,
+                "num_classes": num_classes,
+                "max_abs_error": max_abs_error,
                 "memory": memory,
                 "dtype": dtype,
                 "seed": seed,
@@ -128,12 +111,12 @@ class Recorder:
             features_size,
             objective.vector_labels,
             self.in_use.of_registers,
-            num_valid * objective.numbers,
+            num_valid * objective.rows(num_classes),
         )
         rows = self.layout.rows_of_scalars_and_matrices + self.layout.rows_of_vectors
         rows += num_positions * (EXAMPLE_HEADER + features_size)
         require_memory(3 * rows * lanes * np.dtype(dtype).itemsize, f"features_size={features_size}")
-        self.objective = objective
+        self.objective, self.num_classes = objective, num_classes
         self.dtype = dtype
         self._population = population
         self._seed_word = draws.seed_word(seed)
@@ -146,9 +129,9 @@ class Recorder:
         instructions = most_instructions(population.lengths, self.in_use.memory) + 1
         self._config = MachineConfig(
             layout=self.layout,
-            loss=objective.loss,
-            num_classes=objective.num_classes,
-            max_abs_error=objective.max_abs_error,
+            objective=objective,
+            num_classes=num_classes,
+            max_abs_error=max_abs_error,
             dtype=dtype,
             lanes=lanes,
             fingerprint="",
@@ -255,7 +238,7 @@ class Recorder:
         first = self.layout.first_recorded + (self.layout.recorded if best_epoch else 0)
         rows = np.asarray(memory.scalars_and_matrices)[first : first + self.layout.recorded].T
         if self.objective.vector_labels:
-            return rows.reshape(len(rows), -1, self.objective.num_classes)
+            return rows.reshape(len(rows), -1, self.num_classes)
         return rows
 
 

@@ -102,7 +102,7 @@ class SwitchStrategy:
             tasks.features_size,
             tasks.vector_labels,
             settings.addresses,
-            sums_blocks=tasks.num_valid_examples > SUM_BLOCK and tasks.loss == "rmse",
+            sums_blocks=tasks.num_valid_examples > SUM_BLOCK and not tasks.objective.counts,
         )
         bytes_of_a_task = (layout.rows_of_scalars_and_matrices + layout.rows_of_vectors) * np.dtype(dtype).itemsize
         lanes = lanes_for(tasks.num_tasks, bytes_of_a_task)
@@ -111,7 +111,7 @@ class SwitchStrategy:
         self._room = _room_for_examples(tasks, lanes, dtype)
         config = MachineConfig(
             layout=layout,
-            loss=tasks.loss,
+            objective=tasks.objective,
             num_classes=tasks.num_classes,
             max_abs_error=settings.max_abs_error,
             dtype=dtype,

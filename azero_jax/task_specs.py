@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from azero_jax import datasets, projected_tasks
+from azero_jax import datasets, objectives, projected_tasks
 from azero_jax.datasets import Dataset, Source
 from azero_jax.execution import require_memory, user_cache_dir
 from azero_jax.notices import did_you_mean, shortened, tell_once
@@ -318,7 +318,8 @@ def register_task(name: str, generator: Callable[..., Tasks], *, vector_labels: 
       generator: makes tasks from a `TaskSettings`, what all generators understand. What it
         takes by keyword, with defaults that are texts, integers, booleans or tuples of
         integers, are its own parameters.
-      vector_labels: whether its tasks have the loss "multiclass_accuracy".
+      vector_labels: whether its tasks have labels of several classes, as of the loss
+        "multiclass_accuracy".
 
     Raises:
       ValueError: the name is taken or no identifier, or a parameter without a default of
@@ -477,7 +478,9 @@ def has_vector_labels(spec: str) -> bool:
         name, values = _parse(spec)
     except ValueError as error:
         raise _repeated(spec, error) from error
-    return name in _VECTOR_LABELS or (name == "npz" and values.get("loss") == "multiclass_accuracy")
+    if name == "npz":
+        return values.get("loss") in {one.name for one in objectives.known() if one.vector_labels}
+    return name in _VECTOR_LABELS
 
 
 def agreed_vector_labels(specs: Iterable[str]) -> bool:

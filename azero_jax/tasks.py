@@ -12,9 +12,9 @@ import pathlib
 
 import numpy as np
 
-from azero_jax import archives, arguments
+from azero_jax import archives, arguments, objectives
+from azero_jax.objectives import BINARY, CLASSES, NUMBERS, Objective
 
-LOSSES = ("rmse", "accuracy", "multiclass_accuracy")
 ARRAYS = ("train_features", "train_labels", "valid_features", "valid_labels")
 
 # What a file of tasks holds beside its arrays.
@@ -26,15 +26,6 @@ def epoch_order(num_examples: int, epoch: int, shuffle_seed: int) -> np.ndarray:
     if not epoch:
         return np.arange(num_examples)
     return np.random.default_rng((shuffle_seed, epoch)).permutation(num_examples)
-
-
-def fitness_of_loss(loss: np.ndarray, kind: str, num_examples: int) -> np.ndarray:
-    """Fitness of sums over so many examples of squared or 0-1 errors, 0 where infinite; `kind` is of LOSSES."""
-    share = loss / num_examples
-    if kind != "rmse":
-        return np.where(np.isfinite(share), 1 - share, 0.0)
-    # FlipAndSquash of executor.h.
-    return np.where(np.isfinite(share), 1 - (2 / np.pi) * np.arctan(np.sqrt(share)), 0.0)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -54,6 +45,7 @@ class Tasks:
         later ones in an order shuffled by `shuffle_seed`.
       shuffle_seed: from 0 to 2**63 - 1.
       description: a line on the data that they come from, for people; may be empty.
+      objective: the loss as it was known when the tasks were made.
 
     Raises:
       ValueError: an array of wrong rank or size, with words, dates, complex, masked or
@@ -69,10 +61,10 @@ class Tasks:
     num_train_epochs: int = 1
     shuffle_seed: int = 0
     description: str = ""
+    objective: Objective = dataclasses.field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if self.loss not in LOSSES:
-            raise ValueError(f"loss={self.loss!r}: expected one of {', '.join(map(repr, LOSSES))}")
+        object.__setattr__(self, "objective", objectives.named(self.loss))
         for setting, least in (("num_train_epochs", 1), ("shuffle_seed", 0)):
             value = arguments.integer(setting, getattr(self, setting), least, 2**63 - 1)
             object.__setattr__(self, setting, value)
@@ -99,15 +91,17 @@ class Tasks:
                     f"{name}: shape {shape}: expected {expected} to match train_features {self.train_features.shape}"
                     + (f" and valid_features {self.valid_features.shape}" if name == "valid_labels" else "")
                 )
-        if self.loss == "accuracy":
+        if self.objective.labels == BINARY:
             for name in ("train_labels", "valid_labels"):
                 labels = getattr(self, name)
                 wrong = (labels != 0) & (labels != 1)
                 if wrong.any():
                     where = tuple(np.argwhere(wrong)[0].tolist())
-                    raise ValueError(f"{name}: {labels[where]} at index {where}: expected 0 or 1 for loss 'accuracy'")
+                    raise ValueError(
+                        f"{name}: {labels[where]} at index {where}: expected 0 or 1 for loss {self.loss!r}"
+                    )
 
-        if self.loss == "multiclass_accuracy":
+        if self.objective.labels == CLASSES:
             for name in ("train_labels", "valid_labels"):
                 labels = getattr(self, name)
                 wrong = (labels < 0) | (labels >= self.features_size) | (labels != np.floor(labels))
@@ -121,7 +115,7 @@ class Tasks:
     @property
     def vector_labels(self) -> bool:
         """Whether programs see labels as vectors, v1, and predict vectors, v2 (section 4.3 of the paper)."""
-        return self.loss == "multiclass_accuracy"
+        return self.objective.vector_labels
 
     @property
     def num_classes(self) -> int:
@@ -153,13 +147,13 @@ class Tasks:
         return epoch_order(self.num_train_examples, epoch, self.shuffle_seed)
 
     def fitness(self, loss: np.ndarray) -> np.ndarray:
-        """Fitness, float64, of sums over the validation examples of squared or 0-1 errors; 0 where infinite."""
-        return fitness_of_loss(loss, self.loss, self.num_valid_examples)
+        """Fitness, float64, of the loss summed over the validation examples; 0 where it is infinite."""
+        return self.objective.fitness(loss, self.num_valid_examples)
 
     def beyond(self, max_abs_error: float) -> str:
         """A line that says that labels are larger than the error that ends a program; empty if none is."""
         largest = max(float(np.abs(labels).max()) for labels in (self.train_labels, self.valid_labels))
-        if self.loss != "rmse" or largest <= max_abs_error:
+        if self.objective.labels != NUMBERS or largest <= max_abs_error:
             return ""
         return (
             f"labels are as large as {largest:g}: a program whose error on any example is above "

@@ -192,7 +192,7 @@ class VmapStrategy:
     def _run_one(self, lines: Lines, schedule, examples, number, *, capacity, fingerprint, compiled) -> jax.Array:
         """One program on one task, [RESULT_ROWS]."""
         tasks, memory_size, dtype = self._tasks, self._memory, np.dtype(self.dtype)
-        features_size = tasks.features_size
+        features_size, objective = tasks.features_size, tasks.objective
         examples = examples[:-EXTREME_LABELS].reshape(-1, EXAMPLE_HEADER + features_size)
         ends = np.cumsum(capacity)
 
@@ -220,24 +220,11 @@ class VmapStrategy:
             """What a prediction should be, of the same shape."""
             return (jnp.arange(tasks.num_classes) == label).astype(dtype) if tasks.vector_labels else label[None]
 
-        def normalised(prediction):
-            if tasks.vector_labels:
-                return jax.nn.softmax(prediction)
-            return 1 / (1 + jnp.exp(-prediction)) if tasks.loss == "accuracy" else prediction
-
         def with_prediction(memory: _Memory, prediction) -> _Memory:
             if not tasks.vector_labels:
                 return memory._replace(s=memory.s.at[1].set(prediction[0]))
             padded = jnp.zeros(features_size, dtype).at[: tasks.num_classes].set(prediction)
             return memory._replace(v=memory.v.at[PREDICTION_VECTOR].set(padded))
-
-        def is_wrong(prediction, label):
-            """Whether the class predicted is another one."""
-            if not tasks.vector_labels:
-                return (normalised(prediction)[0] > 0.5) != (label > 0.5)
-            own = prediction[label.astype(jnp.int32)]
-            beaten = (prediction < own) | (prediction == own) & (jnp.arange(tasks.num_classes) >= label)
-            return ~jnp.all(beaten)
 
         def hashed(state, prediction, error):
             if not fingerprint:
@@ -249,7 +236,7 @@ class VmapStrategy:
         def train(carry, example, step):
             memory, best, loss, alive, steps, state, blocks = carry
             memory = predict(memory, example, step)
-            prediction = normalised(predicted(memory))
+            prediction = objective.normalised(predicted(memory))
             errors = jnp.abs(wanted(example[0]) - prediction)
             memory = execute(2, with_label(with_prediction(memory, prediction), example[0]), step)
             state = jnp.where(alive, hashed(state, prediction, errors), state)
@@ -259,14 +246,11 @@ class VmapStrategy:
             memory, best, loss, alive, steps, state, blocks = carry
             memory = predict(memory, example, step)
             prediction = predicted(memory)
-            if tasks.loss == "rmse":
-                error = jnp.abs(example[0] - prediction[0])
-                ok = error <= self._max_abs_error
-            else:
-                error = is_wrong(prediction, example[0]).astype(dtype)
-                ok = jnp.bool_(True)
+            error, checked = objective.checked_error(prediction[:, None], example[0][None, None])
+            ok = jnp.bool_(True) if checked is None else checked[0, 0] <= self._max_abs_error
+            error = error[0, 0]
             state = jnp.where(alive, hashed(state, prediction, jnp.broadcast_to(error, prediction.shape)), state)
-            loss = loss + (error * error if tasks.loss == "rmse" else error)
+            loss = loss + objective.summed(error)
             return memory, best, loss, alive & ok, steps, state, blocks
 
         def end_epoch(carry, example, step):

@@ -31,10 +31,10 @@ def start(seed=0):
 def trained(model, tasks, learning_rate, task=0):
     """A model after one pass over a task's training examples, in float64."""
     with jax.enable_x64(True):
-        step = jax.jit(gradient_descent.train_step, static_argnames="loss")
+        step = jax.jit(gradient_descent.train_step, static_argnames="objective")
         model = jax.tree.map(jnp.asarray, model)
         for features, label in zip(tasks.train_features[task], tasks.train_labels[task]):
-            model, _ = step(model, jnp.asarray(features), jnp.asarray(label), learning_rate, loss=tasks.loss)
+            model, _ = step(model, jnp.asarray(features), jnp.asarray(label), learning_rate, objective=tasks.objective)
         return jax.tree.map(np.asarray, model)
 
 

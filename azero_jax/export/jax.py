@@ -30,8 +30,8 @@ class JaxProgram(NamedTuple):
       setup: of the number of features, to the state before training.
       train: of (state, X, y), to the state after training on the rows in order; `failed`
         is true from the first error above max_abs_error, or NaN, on.
-      predict: of (state, X), to predictions [n]: of loss "rmse" numbers, of "accuracy"
-        probabilities of class 1, of "multiclass_accuracy" scores [n, C]. Rows are run in
+      predict: of (state, X), to predictions [n]: of losses of numbers these, of those of two
+        classes probabilities of class 1, of those of several scores [n, C]. Rows are run in
         order, from the state given.
     """
 
@@ -55,7 +55,7 @@ def to_jax(
     Args:
       program: what to export; registered ops are fine.
       loss, max_abs_error, dtype, seed, memory: as of `Learner`.
-      num_classes: C, of loss "multiclass_accuracy".
+      num_classes: C, of losses of several classes.
 
     Raises:
       ValueError: an argument out of range.
@@ -163,9 +163,9 @@ class _Traced(NamedTuple):
     def normalised(self, state: ProgramState) -> Array:
         """The prediction, as a probability where there are classes."""
         prediction = state[self.subject.prediction]
-        if self.subject.vector_labels:
-            return jax.nn.softmax(prediction[: self.num_classes])
-        return 1 / (1 + jnp.exp(-prediction)) if self.subject.loss == "accuracy" else prediction
+        return self.subject.objective.normalised(
+            prediction[: self.num_classes] if self.subject.vector_labels else prediction
+        )
 
     def execute(self, function: str, state: ProgramState) -> ProgramState:
         """The state after the instructions of a component function."""

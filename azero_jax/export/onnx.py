@@ -20,7 +20,7 @@ _IR_VERSION = 9
 def to_onnx(learner: Learner) -> Any:
     """An `onnx.ModelProto` that predicts as a fitted learner does.
 
-    Its input is "X", [n, F], of the learner's dtype. Its output is for loss "rmse"
+    Its input is "X", [n, F], of the learner's dtype. Its output is for losses of numbers
     "prediction", [n]; else "label", int64 [n], and "probabilities", [n, C].
 
     Args:
@@ -63,7 +63,8 @@ class _Graph:
         self.nodes: list[Any] = []
         self.constants: dict[str, np.ndarray] = {}
         self.dtype = np.dtype(learner.dtype)
-        self.vector_labels = learner.loss == "multiclass_accuracy"
+        self.objective = learner.objective
+        self.vector_labels = self.objective.vector_labels
         memory = learner.memory_
         self.memory = memory
         self.size = len(memory.vectors[0])
@@ -154,7 +155,7 @@ class _Graph:
         rows = self.node("Concat", [self.node("Shape", ["X"], start=0, end=1), self.shape([1, 1])], axis=0)
         raw = self.node("Expand", [raw, rows])
         helper, number = self.onnx.helper, self.onnx.helper.np_dtype_to_tensor_dtype(self.dtype)
-        if self.learner.loss == "rmse":
+        if not self.objective.has_classes:
             self.nodes.append(helper.make_node("Reshape", [raw, self.shape([-1])], ["prediction"]))
             self.outputs = [helper.make_tensor_value_info("prediction", number, ["n"])]
             return

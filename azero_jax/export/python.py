@@ -38,7 +38,7 @@ def to_python(
 
     Args:
       program: what to export.
-      loss: "rmse", "accuracy" or "multiclass_accuracy", as of `Tasks`.
+      loss: as of `Tasks`.
       name: of the class.
       seed: of the evaluator whose random numbers are to be drawn.
       memory: the addresses there are.
@@ -134,7 +134,7 @@ class _Writer:
             "NAME": self.name,
             "TEXT": textwrap.indent(subject.program.to_text().rstrip(), "    "),
             "VERSION": __version__,
-            "LOSS": subject.loss,
+            "LOSS": subject.objective.name,
             "SETUP": _indented(setup, 8),
             "PREDICT": _indented(predict, 8),
             "LEARN": _indented(learn, 8),
@@ -161,7 +161,7 @@ def _filled(text: str, key: str, value: str) -> str:
 
 def _normalised(subject: Subject, kept: str) -> tuple[list[str], list[str]]:
     """Lines that make a probability of the prediction, and that store it where Learn finds it."""
-    if subject.loss == "rmse":
+    if not subject.objective.has_classes:
         return [], []
     if not subject.vector_labels:
         return ["prediction = sigmoid(prediction)"], [f"{kept} = prediction"] if kept else []
@@ -171,7 +171,7 @@ def _normalised(subject: Subject, kept: str) -> tuple[list[str], list[str]]:
 
 
 def _predictions(subject: Subject) -> str:
-    if subject.loss == "rmse":
+    if not subject.objective.has_classes:
         return '''
     def predict(self, X):
         """Predictions of the rows of X, in order; the model stays as it is."""

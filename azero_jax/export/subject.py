@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from azero_jax import dataflow
+from azero_jax import dataflow, objectives
 from azero_jax.addresses import smallest_memory
 from azero_jax.liveness import simplify
+from azero_jax.objectives import Objective
 from azero_jax.program import MemorySize, Population, Program
-from azero_jax.tasks import LOSSES
 
 
 class Subject(NamedTuple):
@@ -16,12 +16,12 @@ class Subject(NamedTuple):
 
     Attributes:
       program: without dead instructions.
-      loss: of `LOSSES`.
+      objective: the loss.
       memory: the addresses there are.
     """
 
     program: Program
-    loss: str
+    objective: Objective
     memory: MemorySize
 
     @classmethod
@@ -35,20 +35,19 @@ class Subject(NamedTuple):
         if not isinstance(program, Program):
             hint = ": use Program.from_text(text)" if isinstance(program, str) else ""
             raise TypeError(f"program: expected a Program, got {program!r:.80}{hint}")
-        if loss not in LOSSES:
-            raise ValueError(f"loss={loss!r}: expected one of {', '.join(map(repr, LOSSES))}")
+        objective = objectives.named(loss)
         population = Population.from_programs([program])
-        vector_labels = loss == "multiclass_accuracy"
+        vector_labels = objective.vector_labels
         if memory is None:
             memory = MemorySize(*map(max, smallest_memory(population, vector_labels), MemorySize()))
         memory = MemorySize.checked(memory)
         population.validate(memory)
-        return cls(simplify(program, memory, vector_labels), loss, memory)
+        return cls(simplify(program, memory, vector_labels), objective, memory)
 
     @property
     def vector_labels(self) -> bool:
         """Whether labels and predictions are vectors."""
-        return self.loss == "multiclass_accuracy"
+        return self.objective.vector_labels
 
     @property
     def prediction(self) -> str:
