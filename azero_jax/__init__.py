@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from azero_jax.evaluator import Evaluation, Evaluator
 from azero_jax.evolution import EvolutionSettings
 from azero_jax.experiment import run
-from azero_jax.export import to_jax, to_latex, to_onnx, to_python
+from azero_jax.export import to_jax, to_jax_source, to_latex, to_onnx, to_python
 from azero_jax.flags import settings_from_flagfile
 from azero_jax.learner import FitError, Learner, LearnerMemory, PredictionWarning
 from azero_jax.liveness import simplify
@@ -64,6 +64,7 @@ __all__ = [
     "simplify",
     "tasks_from_arrays",
     "to_jax",
+    "to_jax_source",
     "to_latex",
     "to_onnx",
     "to_python",

@@ -107,7 +107,7 @@ _OF_AN_ISLAND = (
 def define(values: FlagValues = FLAGS) -> None:
     """Defines the flags of a search, in groups."""
     _define_run(Group("The run", values))
-    _define_own_data(Group("Your own data", values))
+    define_own_data(Group("Your own data", values))
     _define_tasks(Group("Tasks", values))
     _define_space(Group("Search space", values))
     _define_method(Group("Method", values))
@@ -149,13 +149,9 @@ def _define_run(group: Group) -> None:
     group.switch("tensorboard", False, "write TensorBoard's event files to --output_dir/tensorboard, too")
 
 
-def _define_own_data(group: Group) -> None:
-    """A table in place of tasks, and how it is read."""
-    group.text(
-        "data",
-        None,
-        "table, .npz file or dataset that all tasks are made of; docs/data.md says how it is read",
-    )
+def define_own_data(group: Group, use: str = "all tasks are made of") -> None:
+    """A table in place of tasks, or for another use, and how it is read."""
+    group.text("data", None, f"table, .npz file or dataset that {use}; docs/data.md says how it is read")
     group.choice("kind", "auto", columns.KINDS, "whether labels are classes or numbers")
     group.text("label", "-1", "name or position of the column of labels; 0 is the first, -1 the last")
     group.text("drop", "", "names or positions of columns to leave out, with + between them")
@@ -167,7 +163,8 @@ def _define_own_data(group: Group) -> None:
     group.text("encoding", "auto", "of the file, such as latin-1")
 
 
-_OF_DATA = ("kind", "label", "drop", "missing", "split", "separator", "decimal", "header", "encoding")
+# What says how --data is read.
+OF_DATA = ("kind", "label", "drop", "missing", "split", "separator", "decimal", "header", "encoding")
 
 
 def use_own_data(flag_values: FlagValues = FLAGS) -> None:
@@ -179,13 +176,13 @@ def use_own_data(flag_values: FlagValues = FLAGS) -> None:
     """
     values = flag_values.flag_values_dict()
     if not values["data"]:
-        for name in _OF_DATA:
+        for name in OF_DATA:
             if flag_values[name].present:
                 raise ValueError(f"--{name} is about --data, which is missing")
         return
     if flag_values["search_tasks"].present:
         raise ValueError("--data and --search_tasks: expected one of them")
-    source = own_data.source_of(values["data"], **{name: values[name] for name in _OF_DATA if name != "kind"})
+    source = own_data.source_of(values["data"], **{name: values[name] for name in OF_DATA if name != "kind"})
     give(own_data.flags_for(source, values["kind"]), flag_values)
     give([f"--flagfile={find_flagfile(own_data.FLAGFILE)}"], flag_values)
 

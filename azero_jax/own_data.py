@@ -55,13 +55,10 @@ def flags_for(source: Source, kind: str = "auto") -> list[str]:
     rows, features = dataset.train.features.shape
     if rows < _FEWEST_ROWS:
         raise ValueError(f"data={source.path or source.dataset}: {rows} rows: expected at least {_FEWEST_ROWS}")
-    num_train, num_valid = min(int(_TRAIN * rows), _MOST_TRAIN), min(int(_VALID * rows), _MOST_VALID)
-    size = 0 if features <= _MOST_FEATURES else _PROJECTED
-    if dataset.num_classes > 2 and (size or features) < dataset.num_classes:
-        size = dataset.num_classes  # vectors hold a number for each class
+    num_train, num_valid = _num_train(rows), min(int(_VALID * rows), _MOST_VALID)
     sizes = (
-        f"{_of_source(source)},features_size={size},num_train_examples={num_train},num_valid_examples={num_valid},"
-        f"num_train_epochs={max(1, min(_MOST_EPOCHS, _EXAMPLES // num_train))}"
+        f"{_of_source(source)},features_size={features_size(features, dataset.num_classes)},"
+        f"num_train_examples={num_train},num_valid_examples={num_valid},num_train_epochs={_num_epochs(num_train)}"
     )
     generator = {0: "dataset_regression", 2: "projected_binary_classification"}.get(
         dataset.num_classes, "projected_multiclass_classification"
@@ -78,6 +75,26 @@ def flags_for(source: Source, kind: str = "auto") -> list[str]:
         start = "softmax_regression" if dataset.num_classes else "linear"
         flags.append(f"--initial_population={start}")
     return flags
+
+
+def features_size(columns: int, num_classes: int) -> int:
+    """Features that programs see of so many columns of data; 0 where they are the columns themselves."""
+    size = 0 if columns <= _MOST_FEATURES else _PROJECTED
+    # Vectors hold a number for each class.
+    return num_classes if num_classes > 2 and (size or columns) < num_classes else size
+
+
+def examples_seen(rows: int) -> int:
+    """Training examples that a program sees in a task, over all epochs, of a table of so many rows."""
+    return _num_train(rows) * _num_epochs(_num_train(rows))
+
+
+def _num_train(rows: int) -> int:
+    return max(1, min(int(_TRAIN * rows), _MOST_TRAIN))
+
+
+def _num_epochs(num_train: int) -> int:
+    return max(1, min(_MOST_EPOCHS, _EXAMPLES // num_train))
 
 
 def _of_source(source: Source) -> str:

@@ -24,11 +24,21 @@ _context.set_forkserver_preload(
 )
 
 
-def run_script(name, *arguments, code=0, timeout=300, path=None, **environment) -> subprocess.CompletedProcess:
-    """Runs scripts/NAME.py, checks its exit status, and returns what it printed.
+def run_script(name, *arguments, **how) -> subprocess.CompletedProcess:
+    """Runs scripts/NAME.py; arguments as of `run_file`."""
+    return run_file(ROOT / "scripts" / f"{name}.py", *arguments, **how)
+
+
+def run_azero(*arguments, **how) -> subprocess.CompletedProcess:
+    """Runs the command azero; arguments as of `run_file`."""
+    return run_file(ROOT / "azero_jax" / "__main__.py", *arguments, **how)
+
+
+def run_file(script, *arguments, code=0, timeout=300, path=None, **environment) -> subprocess.CompletedProcess:
+    """Runs a file of Python, checks its exit status, and returns what it printed.
 
     Args:
-      name: of the script.
+      script: its path.
       arguments: of the command line.
       code: the exit status expected, or None for any.
       timeout: seconds.
@@ -39,18 +49,18 @@ def run_script(name, *arguments, code=0, timeout=300, path=None, **environment) 
     with tempfile.TemporaryDirectory() as directory:
         files = [pathlib.Path(directory) / "out", pathlib.Path(directory) / "err"]
         variables = dict(os.environ) | environment
-        process = _context.Process(target=_child, args=(name, arguments, files, path and str(path), variables))
+        process = _context.Process(target=_child, args=(script, arguments, files, path and str(path), variables))
         process.start()
         process.join(timeout)
         if process.exitcode is None:
             process.kill()
-            raise subprocess.TimeoutExpired(name, timeout)
+            raise subprocess.TimeoutExpired(str(script), timeout)
         output, errors = (file.read_text() for file in files)
     assert code is None or process.exitcode == code, output + errors
-    return subprocess.CompletedProcess([name, *arguments], process.exitcode, output, errors)
+    return subprocess.CompletedProcess([str(script), *arguments], process.exitcode, output, errors)
 
 
-def _child(name, arguments, files, path, variables) -> None:
+def _child(script, arguments, files, path, variables) -> None:
     for number, file in enumerate(files, start=1):
         os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT), number)
     os.environ.clear()
@@ -58,9 +68,9 @@ def _child(name, arguments, files, path, variables) -> None:
     os.chdir("/")
     if path:
         sys.path.insert(0, path)
-    script = ROOT / "scripts" / f"{name}.py"
     sys.argv = [str(script), *arguments]
-    sys.path.insert(0, str(script.parent))
+    if script.name != "__main__.py":
+        sys.path.insert(0, str(script.parent))
     try:
         runpy.run_path(str(script), run_name="__main__")
     finally:

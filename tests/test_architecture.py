@@ -101,6 +101,7 @@ ORDER = (
     "fitting",
     "estimators",
     "own_data",
+    "table_models",
     "command_line",
     "flags",
     "commands",

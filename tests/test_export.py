@@ -17,10 +17,12 @@ from azero_jax import (
     register_op,
     simplify,
     to_jax,
+    to_jax_source,
     to_latex,
     to_onnx,
     to_python,
 )
+from azero_jax.execution import precision
 from azero_jax.export import numpy_helpers
 from azero_jax.export.forms import FORMS
 from azero_jax.initial_programs import LINEAR, NEURAL_NET
@@ -52,6 +54,16 @@ def jax_predictions(program, tasks, **settings):
     if state["failed"]:
         return None
     return np.asarray(functions.predict(state, tasks.valid_features[0]))
+
+
+def jax_source_predictions(program, tasks, **settings):
+    """As `jax_predictions`, of the module that is exported."""
+    module: dict = {}
+    exec(compile(to_jax_source(program, loss=tasks.loss, **settings), "exported", "exec"), module)
+    sizes = (tasks.features_size, tasks.num_classes)[: 1 + (tasks.loss == "multiclass_accuracy")]
+    with precision("float64"):
+        state = module["train"](module["setup"](*sizes), tasks.train_features[0], tasks.train_labels[0])
+        return None if state["failed"] else np.asarray(module["predict"](state, tasks.valid_features[0]))
 
 
 def agree(one, other):
@@ -103,17 +115,24 @@ def test_jax_agrees_with_the_evaluator():
     check(tasks_of(4), population, jax_predictions, least=2)
 
 
+@pytest.mark.thorough
+def test_the_jax_source_agrees_with_the_evaluator():
+    population = random_population(4, memory=MEMORY, seed=12)
+    check(tasks_of(4), population, jax_source_predictions, least=2)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("features_size", [2, 4, 16])
 def test_1000_programs_agree(features_size):
     population = random_population(1000, memory=MEMORY, seed=13, random_ops=False)
     check(tasks_of(features_size), population, python_predictions, least=700)
     check(tasks_of(features_size), population.take(np.arange(0, 1000, 4)), jax_predictions, least=180)
+    check(tasks_of(features_size), population.take(np.arange(1, 1000, 4)), jax_source_predictions, least=180)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("make_tasks", [classification_tasks, multiclass_tasks])
-@pytest.mark.parametrize("exported", [python_predictions, jax_predictions])
+@pytest.mark.parametrize("exported", [python_predictions, jax_predictions, jax_source_predictions])
 def test_classes_agree(make_tasks, exported):
     tasks = make_tasks(num_tasks=1)
     population = random_population(100, memory=MEMORY, seed=14, vector_labels=tasks.vector_labels)
@@ -138,6 +157,7 @@ def test_classes_of_python_and_jax_are_the_same(loss):
         np.testing.assert_allclose(probabilities[:, 1], measured, rtol=1e-9)
     else:
         np.testing.assert_array_equal(model.predict(x), np.argmax(measured, axis=1))
+    np.testing.assert_allclose(jax_source_predictions(program, tasks), measured, rtol=1e-9)
 
 
 def test_random_numbers_are_those_of_the_machine():
@@ -177,23 +197,43 @@ def test_every_op_has_its_forms():
     assert set(FORMS) == with_functions
 
 
-def one_op_program(op):
-    """A program whose prediction is what an op makes of the features and of what training has left."""
+def program_of(*some):
+    """A program that predicts the sine of the sum of what ops make of the features and of what was learned."""
     setup = "def Setup():\n v2 = gaussian(0.3, 0.1, n_features)\n m2 = gaussian(0.3, 0.1, (n_features, n_features))\n"
     setup += " s4 = 0.1\n"
-    operands = " v1 = s4 * v0\n s2 = norm(v1)\n s3 = mean(v1)\n m1 = outer(v1, v2)\n"
+    predict = " v1 = s4 * v0\n s2 = norm(v1)\n s3 = mean(v1)\n m1 = outer(v1, v2)\n s1 = s4 + s0\n"
     addresses = {"s": (2, 3), "v": (1, 2), "m": (1, 2)}
-    a, b = (addresses[kind][place] for place, kind in enumerate((op.inputs + "ss")[:2]))
-    result = {"s": "s1 = s5 + s4", "v": "s1 = norm(v3)", "m": "s1 = norm(m3)"}[op.output]
-    out = {"s": 5, "v": 3, "m": 3}[op.output]
-    line = op.form.format(a=a, b=b, o=out, x=0.25, y=0.5, z=0.75)
-    clear = {"s": "", "v": " v3 = v1 + v2\n", "m": " m3 = m1 + m2\n"}[op.output] if op.writes_one_element else ""
-    return Program.from_text(f"{setup}def Predict():\n{operands}{clear} {line}\n {result}\n")
+    for op in some:
+        a, b = (addresses[kind][place] for place, kind in enumerate((op.inputs + "ss")[:2]))
+        result = {"s": "", "v": " s5 = norm(v3)\n", "m": " s5 = norm(m3)\n"}[op.output]
+        out = {"s": 5, "v": 3, "m": 3}[op.output]
+        line = op.form.format(a=a, b=b, o=out, x=0.25, y=0.5, z=0.75)
+        clear = {"s": "", "v": " v3 = v1 + v2\n", "m": " m3 = m1 + m2\n"}[op.output] if op.writes_one_element else ""
+        predict += f"{clear} {line}\n{result} s1 = s1 + s5\n"
+    return Program.from_text(f"{setup}def Predict():\n{predict} s1 = sin(s1)\n")
+
+
+@pytest.mark.thorough
+def test_jax_source_of_every_op():
+    program = program_of(*ops.table()[1 : ops.NUM_BUILT_IN_OPS])
+    tasks = tasks_of(4)
+    expected = python_predictions(program, tasks, memory=MEMORY)
+    assert np.isfinite(expected).all()
+    np.testing.assert_allclose(jax_source_predictions(program, tasks, memory=MEMORY), expected, rtol=1e-12)
+
+
+def test_the_jax_source_needs_jax_alone():
+    source = to_jax_source(Program.from_text(LINEAR + "  s9 = s3 * s3\n"))
+    imports = [line for line in source.splitlines() if line.startswith(("import", "from"))]
+    assert imports == ["import jax", "import jax.numpy as jnp"]
+    for line in ('s2 = state["s2"]', "s0 = label", "s3 = s0 - s1", 'return state | {"v1": v1}'):
+        assert f"    {line}\n" in source
+    assert "s9" not in source and max(map(len, source.splitlines())) <= 100
 
 
 def test_latex_of_every_op():
     for op in ops.table()[1 : ops.NUM_BUILT_IN_OPS]:
-        program = one_op_program(op)
+        program = program_of(op)
         latex = to_latex(program)
         assert latex.startswith("\\begin{aligned}\n") and latex.endswith("\n\\end{aligned}\n")
         assert latex.count("{") == latex.count("}") and latex.count("\\left") == latex.count("\\right") + latex.count(
@@ -214,7 +254,7 @@ def test_onnx_of_every_op():
     tasks = tasks_of(4)
     x, y, new_x = tasks.train_features[0] * 0.3, tasks.train_labels[0], tasks.valid_features[0] * 0.3
     for op in ops.table()[1 : ops.NUM_BUILT_IN_OPS]:
-        learner = Learner(one_op_program(op), memory=MEMORY, max_abs_error=1e30).fit(x, y)
+        learner = Learner(program_of(op), memory=MEMORY, max_abs_error=1e30).fit(x, y)
         if op.draws:
             with pytest.raises(ValueError, match="draws random numbers"):
                 to_onnx(learner)
@@ -248,7 +288,7 @@ def test_what_cannot_be_exported_is_named():
     pytest.importorskip("onnx")
     with pytest.raises(ValueError, match="Predict keeps s2 from one row to the next"):
         to_onnx(learner)
-    for export in (to_python, to_jax, to_latex):
+    for export in (to_python, to_jax, to_jax_source, to_latex):
         with pytest.raises(ValueError, match="loss='mse'"):
             export(keeps, loss="mse")
         with pytest.raises(TypeError, match="expected a Program, got 'def Setup"):

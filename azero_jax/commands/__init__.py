@@ -18,6 +18,7 @@ from azero_jax.version import __version__
 COMMANDS = {
     "evolve": "evolves programs on tasks, and scores the best",
     "evaluate": "scores a program on any tasks, beside hand-designed models",
+    "export": "writes a program as Python, JAX, LaTeX or text, or trained as ONNX",
     "reproduce": "runs an experiment of the paper, and prints its table",
     "benchmark": "measures how fast programs are evaluated",
     "ops": "lists the ops that programs are made of",

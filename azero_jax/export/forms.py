@@ -72,7 +72,7 @@ FORMS: dict[str, Forms] = {
     "SCALAR_EXP": _unary("exp", r"e^{{{a}}}", "Exp"),
     "SCALAR_LOG": _unary("log", r"\ln {a}", "Log"),
     "SCALAR_HEAVISIDE": Forms(
-        "np.float64({a} >= 0)", r"\left[{a} \geq 0\right]", "c = GreaterOrEqual({a}, zero); Cast(c)"
+        "np.where({a} >= 0, 1.0, 0.0)[()]", r"\left[{a} \geq 0\right]", "c = GreaterOrEqual({a}, zero); Cast(c)"
     ),
     "VECTOR_HEAVISIDE": _HEAVISIDE,
     "MATRIX_HEAVISIDE": _HEAVISIDE,

@@ -1,6 +1,7 @@
 """Functions that exported Python code may need; each is copied into the code that uses it.
 
-They need NumPy alone, and compute what the machine does in float64, in its order of additions.
+They need NumPy alone, and compute what the machine does in float64, in its order of additions. With jax.numpy in
+place of NumPy they do the same in JAX, but for `index`, which stays as it is.
 """
 
 from __future__ import annotations
@@ -86,8 +87,8 @@ def mixed(x):
 
 def uniform(key, step, *shape):
     """Numbers in [0, 1), which key and step decide."""
-    start = np.array([key ^ (step * 0x9E3779B9 & 0xFFFFFFFF)], np.uint32)
-    element = np.arange(int(np.prod(shape)), dtype=np.uint32) * np.uint32(0x9E3779B9)
+    start = np.array([key], np.uint32) ^ np.array([step], np.uint32) * np.uint32(0x9E3779B9)
+    element = np.arange(np.zeros(shape).size, dtype=np.uint32) * np.uint32(0x9E3779B9)
     return ((mixed(mixed(mixed(start)) + element) >> np.uint32(8)) * 2.0**-24).reshape(shape)[()]
 
 
@@ -96,11 +97,11 @@ def gaussian(key, step, *shape):
     centred = 2 * uniform(key, step, *shape) + (2.0**-24 - 1)
     w = -np.log((1 - centred) * (1 + centred))
     middle = np.polyval(
-        [2.81022636e-08, 3.43273939e-07, -3.5233877e-06, -4.39150654e-06, 2.1858087e-04,
-         -1.25372503e-03, -4.17768164e-03, 0.246640727, 1.50140941], w - 2.5
+        np.array([2.81022636e-08, 3.43273939e-07, -3.5233877e-06, -4.39150654e-06, 2.1858087e-04,
+         -1.25372503e-03, -4.17768164e-03, 0.246640727, 1.50140941]), w - 2.5
     )  # fmt: skip
     tail = np.polyval(
-        [-2.00214257e-04, 1.00950558e-04, 1.34934322e-03, -3.67342844e-03, 5.73950773e-03,
-         -7.6224613e-03, 9.43887047e-03, 1.00167406, 2.83297682], np.sqrt(w) - 3
+        np.array([-2.00214257e-04, 1.00950558e-04, 1.34934322e-03, -3.67342844e-03, 5.73950773e-03,
+         -7.6224613e-03, 9.43887047e-03, 1.00167406, 2.83297682]), np.sqrt(w) - 3
     )  # fmt: skip
     return np.sqrt(2.0) * centred * np.where(w < 5, middle, tail)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,15 +18,54 @@ _OPSET = 18
 _IR_VERSION = 9
 
 
-def to_onnx(learner: Learner) -> Any:
+class Columns(NamedTuple):
+    """How the columns of a table become features, and what labels were before they became numbers.
+
+    Features are (X @ projection - shift) / spread, without the product where there is no
+    projection; a predicted number is label_spread times the learner's, plus label_shift.
+
+    Attributes:
+      shift, spread: float64 [F].
+      projection: float64 [columns, F], or None.
+      fill: float64 [columns], in place of NaN; None where that is not to be.
+      label_shift, label_spread: of losses of numbers.
+      class_names: what the model says in place of the classes 0 to C - 1; none for those.
+      feature_names: of the columns, for people; may be empty.
+    """
+
+    shift: np.ndarray
+    spread: np.ndarray
+    projection: np.ndarray | None = None
+    fill: np.ndarray | None = None
+    label_shift: float = 0.0
+    label_spread: float = 1.0
+    class_names: tuple[str, ...] = ()
+    feature_names: tuple[str, ...] = ()
+
+    @property
+    def width(self) -> int:
+        """Columns of the table."""
+        return len(self.shift if self.projection is None else self.projection)
+
+    def features(self, table: np.ndarray) -> np.ndarray:
+        """What a learner sees of rows, float64 [n, F]."""
+        if self.fill is not None:
+            table = np.where(np.isnan(table), self.fill, table)
+        projected = table if self.projection is None else table @ self.projection
+        return (projected - self.shift) / self.spread
+
+
+def to_onnx(learner: Learner, columns: Columns | None = None) -> Any:
     """An `onnx.ModelProto` that predicts as a fitted learner does.
 
     Its input is "X", [n, F], of the learner's dtype. Its output is for losses of numbers
-    "prediction", [n]; else "label", int64 [n], and "probabilities", [n, C].
+    "prediction", [n]; else "label", [n], and "probabilities", [n, C].
 
     Args:
       learner: fitted. Its Predict must treat each row alone: write no address that it reads
         before, and draw nothing.
+      columns: what becomes of a table before the learner sees it; then X is [n, columns].
+        Labels are its names of classes: int64 if all are whole numbers, else texts.
 
     Raises:
       ImportError: the package onnx is missing.
@@ -37,7 +77,7 @@ def to_onnx(learner: Learner) -> Any:
         raise ImportError("to_onnx needs the package onnx: pip install azero_jax[onnx]") from error
     if not isinstance(learner, Learner):
         raise ValueError(f"learner: expected a Learner, got {type(learner).__name__}")
-    graph = _Graph(onnx, learner)
+    graph = _Graph(onnx, learner, columns)
     graph.write()
     model = onnx.helper.make_model(
         graph.proto(),
@@ -46,6 +86,10 @@ def to_onnx(learner: Learner) -> Any:
         producer_name="azero_jax",
         producer_version=__version__,
     )
+    about = {"program": learner.program.to_text()}
+    if columns is not None and any(columns.feature_names):
+        about["features"] = json.dumps(columns.feature_names)
+    onnx.helper.set_model_props(model, about)
     onnx.checker.check_model(model)
     return model
 
@@ -57,9 +101,10 @@ class _Graph:
     where all rows have the same.
     """
 
-    def __init__(self, onnx: Any, learner: Learner):
+    def __init__(self, onnx: Any, learner: Learner, columns: Columns | None):
         self.onnx = onnx
         self.learner = learner
+        self.columns = columns
         self.nodes: list[Any] = []
         self.constants: dict[str, np.ndarray] = {}
         self.dtype = np.dtype(learner.dtype)
@@ -89,12 +134,23 @@ class _Graph:
             "matrix_axes": np.array([1, 2]),
             "column_shape": np.array([0, size, 1]),
         }
-        self.values["v0"] = self.node("Reshape", ["X", "column_shape"])
+        self.values["v0"] = self.node("Reshape", [self.features(), "column_shape"])
         label = dataflow.label_address(self.vector_labels)
         self.values[label] = self.constant(np.zeros((1, size, 1) if self.vector_labels else (1, 1, 1)))
         for instruction in dataflow.instructions_of(program, "Predict"):
             self.values[dataflow.output_of(instruction)] = self.instruction(instruction)
         self.result()
+
+    def features(self) -> str:
+        """The name of the features, [n, F]."""
+        columns, name = self.columns, "X"
+        if columns is None:
+            return name
+        if columns.fill is not None:
+            name = self.node("Where", [self.node("IsNaN", [name]), self.constant(columns.fill), name])
+        if columns.projection is not None:
+            name = self.node("MatMul", [name, self.constant(columns.projection)])
+        return self.node("Div", [self.node("Sub", [name, self.constant(columns.shift)]), self.constant(columns.spread)])
 
     def constant(self, value: np.ndarray) -> str:
         """The name of a constant of the learner's dtype."""
@@ -156,6 +212,9 @@ class _Graph:
         raw = self.node("Expand", [raw, rows])
         helper, number = self.onnx.helper, self.onnx.helper.np_dtype_to_tensor_dtype(self.dtype)
         if not self.objective.has_classes:
+            if self.columns is not None:
+                raw = self.node("Mul", [raw, self.constant(np.array(self.columns.label_spread))])
+                raw = self.node("Add", [raw, self.constant(np.array(self.columns.label_shift))])
             self.nodes.append(helper.make_node("Reshape", [raw, self.shape([-1])], ["prediction"]))
             self.outputs = [helper.make_tensor_value_info("prediction", number, ["n"])]
             return
@@ -163,18 +222,31 @@ class _Graph:
             flat = self.node("Reshape", [raw, self.shape([-1, self.size])])
             chosen = self.node("Slice", [flat, self.shape([0]), self.shape([classes]), self.shape([1])])
             self.nodes.append(helper.make_node("Softmax", [chosen], ["probabilities"], axis=1))
-            self.nodes.append(helper.make_node("ArgMax", [chosen], ["label"], axis=1, keepdims=0))
+            number_of_class = self.node("ArgMax", [chosen], axis=1, keepdims=0)
         else:
             positive = self.node("Sigmoid", [self.node("Reshape", [raw, self.shape([-1, 1])])])
             negative = self.node("Sub", ["one", positive])
             self.nodes.append(helper.make_node("Concat", [negative, positive], ["probabilities"], axis=1))
             above = self.node("Greater", [positive, self.constant(np.array(0.5))])
             flat = self.node("Reshape", [above, self.shape([-1])])
-            self.nodes.append(helper.make_node("Cast", [flat], ["label"], to=self.onnx.TensorProto.INT64))
+            number_of_class = self.node("Cast", [flat], to=self.onnx.TensorProto.INT64)
+        names = self.class_names(classes)
+        name = f"c{len(self.constants)}"
+        self.constants[name] = names
+        self.nodes.append(helper.make_node("Gather", [name, number_of_class], ["label"]))
         self.outputs = [
-            helper.make_tensor_value_info("label", self.onnx.TensorProto.INT64, ["n"]),
+            helper.make_tensor_value_info("label", helper.np_dtype_to_tensor_dtype(names.dtype), ["n"]),
             helper.make_tensor_value_info("probabilities", number, ["n", classes]),
         ]
+
+    def class_names(self, count: int) -> np.ndarray:
+        """What the model calls the classes: int64 or texts, [C]."""
+        names = (self.columns.class_names if self.columns is not None else ()) or tuple(map(str, range(count)))
+        try:
+            numbers = np.array([int(name) for name in names])
+        except ValueError:
+            return np.array(names, object)
+        return numbers if tuple(map(str, numbers.tolist())) == names else np.array(names, object)
 
     def shape(self, numbers: list[int]) -> str:
         """The name of a constant of integers."""
@@ -186,7 +258,8 @@ class _Graph:
         """The graph."""
         helper = self.onnx.helper
         number = helper.np_dtype_to_tensor_dtype(self.dtype)
-        inputs = [helper.make_tensor_value_info("X", number, ["n", self.size])]
+        width = self.size if self.columns is None else self.columns.width
+        inputs = [helper.make_tensor_value_info("X", number, ["n", width])]
         used = {name for node in self.nodes for name in node.input}
         constants = [
             self.onnx.numpy_helper.from_array(value, name) for name, value in self.constants.items() if name in used

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import ast
-import inspect
 import keyword
-import re
 import textwrap
 from collections.abc import Iterable
 
@@ -13,9 +10,9 @@ from azero_jax import dataflow
 from azero_jax.export import numpy_helpers
 from azero_jax.export.draw_keys import draw_keys
 from azero_jax.export.forms import forms_of
+from azero_jax.export.source import filled, indented, kept_addresses, literal, sources_of, with_helpers
 from azero_jax.export.subject import Subject
 from azero_jax.program import Instruction, MemorySize, Program
-from azero_jax.text import COMPONENT_FUNCTIONS
 from azero_jax.version import __version__
 
 _SHAPES = {"s": "", "v": ", self.n_features", "m": ", self.n_features, self.n_features"}
@@ -58,16 +55,7 @@ class _Writer:
         self.subject = subject
         self.name = name
         self.keys = draw_keys(subject.program, seed)
-        self.kept = self._kept()
-
-    def _kept(self) -> set[str]:
-        """Addresses whose value goes from one function to another."""
-        subject = self.subject
-        functions = {function: dataflow.instructions_of(subject.program, function) for function in COMPONENT_FUNCTIONS}
-        kept = set().union(*(dataflow.read_before_written(lines) for lines in functions.values()))
-        if subject.prediction not in dataflow.written(functions["Predict"]):
-            kept.add(subject.prediction)
-        return kept - {"v0", subject.label}
+        self.kept = kept_addresses(subject)
 
     def address(self, name: str) -> str:
         """How an address is written in Python."""
@@ -76,7 +64,7 @@ class _Writer:
     def line(self, function: str, number: int, instruction: Instruction) -> str:
         """One instruction."""
         op, out = instruction.op, self.address(dataflow.output_of(instruction))
-        numbers = [_literal(constant) for constant in instruction.constants]
+        numbers = [literal(constant) for constant in instruction.constants]
         if op.draws:
             key = f"0x{self.keys[function, number]:08X}"
             drawn = f"{op.draws}({key}, self.step{_SHAPES[op.output]})"
@@ -135,28 +123,18 @@ class _Writer:
             "TEXT": textwrap.indent(subject.program.to_text().rstrip(), "    "),
             "VERSION": __version__,
             "LOSS": subject.objective.name,
-            "SETUP": _indented(setup, 8),
-            "PREDICT": _indented(predict, 8),
-            "LEARN": _indented(learn, 8),
-            "CLASSES": _indented(["self.n_classes = int(np.max(y)) + 1"] if subject.vector_labels else [], 8),
-            "NORMALISE": _indented([*normalised, *stored], 20),
+            "SETUP": indented(setup, 8),
+            "PREDICT": indented(predict, 8),
+            "LEARN": indented(learn, 8),
+            "CLASSES": indented(["self.n_classes = int(np.max(y)) + 1"] if subject.vector_labels else [], 8),
+            "NORMALISE": indented([*normalised, *stored], 20),
             "ERROR": {
                 True: "np.max(np.abs((np.arange(self.n_classes) == y[i]) - prediction))",
                 False: "abs(y[i] - prediction)",
             }[subject.vector_labels],
             "PREDICTIONS": _predictions(subject),
         }
-        text = _TEMPLATE
-        for key, value in parts.items():
-            text = _filled(text, key, value)
-        return _with_helpers(text)
-
-
-def _filled(text: str, key: str, value: str) -> str:
-    """The template with a place filled; without its line where there is nothing to say."""
-    if value:
-        return text.replace(f"@{key}@", value)
-    return re.sub(rf"^ *@{key}@\n", "", text, flags=re.MULTILINE)
+        return with_helpers(filled(_TEMPLATE, parts), sources_of(numpy_helpers))
 
 
 def _normalised(subject: Subject, kept: str) -> tuple[list[str], list[str]]:
@@ -200,35 +178,6 @@ def _predictions(subject: Subject) -> str:
         with np.errstate(all="ignore"):
             return np.array([softmax(row) for row in self.raw_predictions(X)])
 '''
-
-
-def _literal(constant: float) -> str:
-    """A number in Python."""
-    return repr(float(constant)) if abs(constant) < float("inf") else f"float('{constant!r}')"
-
-
-def _indented(lines: Iterable[str], spaces: int) -> str:
-    return ("\n" + " " * spaces).join(lines)
-
-
-def _with_helpers(text: str) -> str:
-    """The module with the helpers that it calls, and those that they call."""
-    helpers = {name: function for name, function in vars(numpy_helpers).items() if inspect.isfunction(function)}
-    sources = {name: inspect.getsource(function).replace("  # fmt: skip", "") for name, function in helpers.items()}
-    wanted: set[str] = set()
-    todo = [text]
-    while todo:
-        for name in _called(todo.pop()) & set(sources) - wanted:
-            wanted.add(name)
-            todo.append(sources[name])
-    used = "\n\n".join(source for name, source in sources.items() if name in wanted)
-    return text.replace("@HELPERS@\n", f"{used}\n\n" if used else "")
-
-
-def _called(text: str) -> set[str]:
-    """Names of plain functions that a piece of Python calls."""
-    calls = (node for node in ast.walk(ast.parse(text.replace("@HELPERS@", ""))) if isinstance(node, ast.Call))
-    return {call.func.id for call in calls if isinstance(call.func, ast.Name)}
 
 
 _TEMPLATE = '''"""A learning algorithm found by evolution, written by azero_jax @VERSION@ from this program:
