@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib.util
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
+from azero_jax.execution import on_cpu, precision
 from azero_jax.notices import did_you_mean
 from azero_jax.tasks import Tasks
 
@@ -25,13 +27,14 @@ def _sklearn_model() -> Any:
 
 
 def logistic_regression(tasks: Tasks) -> np.ndarray:
-    """Accuracy of scikit-learn's logistic regression, fitted to each task's training examples.
+    """Fitness of scikit-learn's logistic regression, fitted to each task's training examples.
 
     Args:
       tasks: with classes.
 
     Returns:
-      Share of validation examples classified correctly, float64 [D].
+      Of each task, by its loss: for accuracies the share of validation examples classified
+      correctly; for others what the scores of the classes come to. float64 [D].
 
     Raises:
       ValueError: tasks of regression, of which one has a single class, or scikit-learn is
@@ -39,14 +42,28 @@ def logistic_regression(tasks: Tasks) -> np.ndarray:
     """
     check("logistic_regression", tasks)
     model = _sklearn_model()
-    return np.array(
-        [
-            model(max_iter=1000)
-            .fit(tasks.train_features[task], tasks.train_labels[task])
-            .score(tasks.valid_features[task], tasks.valid_labels[task])
-            for task in range(tasks.num_tasks)
-        ]
-    )
+    fitness = []
+    for task in range(tasks.num_tasks):
+        fitted = model(max_iter=1000).fit(tasks.train_features[task], tasks.train_labels[task])
+        if tasks.objective.counts:
+            fitness.append(fitted.score(tasks.valid_features[task], tasks.valid_labels[task]))
+        else:
+            fitness.append(_fitness_of_scores(fitted, tasks, task))
+    return np.array(fitness)
+
+
+def _fitness_of_scores(fitted: Any, tasks: Tasks, task: int) -> float:
+    """What the scores of a fitted model's classes come to; a class that it never saw is impossible."""
+    decided = fitted.decision_function(tasks.valid_features[task])
+    if not tasks.vector_labels:
+        scores = decided[None]
+    else:
+        scores = np.full((tasks.num_classes, tasks.num_valid_examples), -np.inf)
+        scores[fitted.classes_.astype(int)] = np.stack([0 * decided, decided]) if decided.ndim == 1 else decided.T
+    with precision("float64"), on_cpu():
+        error = tasks.objective.error(jnp.asarray(scores), jnp.asarray(tasks.valid_labels[task][None]))
+        total = np.asarray(tasks.objective.summed(error)).sum()
+    return float(tasks.objective.fitness(total, tasks.num_valid_examples))
 
 
 def check_baseline(name: str) -> None:

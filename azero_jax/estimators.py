@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from azero_jax import arguments, fitting
+from azero_jax import arguments, fitting, objectives
 from azero_jax.learner import Learner
+from azero_jax.objectives import Objective
 from azero_jax.program import Program
 
 try:
@@ -43,6 +44,7 @@ class _AutoMLZero(BaseEstimator):
         initial_population: str | Program = "auto",
         scale: bool = True,
         missing: str = "refuse",
+        loss: str = "auto",
         num_threads: int | None = None,
         random_state: Any = None,
     ):
@@ -51,6 +53,7 @@ class _AutoMLZero(BaseEstimator):
         self.initial_population = initial_population
         self.scale = scale
         self.missing = missing
+        self.loss = loss
         self.num_threads = num_threads
         self.random_state = random_state
 
@@ -72,6 +75,8 @@ class _AutoMLZero(BaseEstimator):
             arguments.one_of("initial_population", self.initial_population, fitting.STARTS, ", or a Program")
         arguments.boolean("scale", self.scale)
         arguments.one_of("missing", self.missing, _MISSING)
+        if self.loss != "auto":
+            objectives.named(self.loss)
         if self.num_threads is not None:
             arguments.integer("num_threads", self.num_threads, 1)
         return fitting.Budget(seconds, individuals)
@@ -86,7 +91,16 @@ class _AutoMLZero(BaseEstimator):
                 raise
             raise ValueError(f"{error}\nmissing='mean' fills missing values with the mean of their column.") from None
 
-    def _search(self, X: np.ndarray, labels: np.ndarray, loss: str, num_classes: int | None) -> None:
+    def _objective(self, num_classes: int) -> Objective:
+        """The loss, for labels of so many classes, 0 for numbers.
+
+        Raises:
+          ValueError: the loss is of other labels.
+        """
+        named = objectives.usual(num_classes) if self.loss == "auto" else objectives.named(self.loss)
+        return named.for_labels(num_classes)
+
+    def _search(self, X: np.ndarray, labels: np.ndarray, objective: Objective, num_classes: int | None) -> None:
         """Sets what a search comes to."""
         budget = self._budget()
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
@@ -94,7 +108,7 @@ class _AutoMLZero(BaseEstimator):
         self.learner_, self.search_ = fitting.fit(
             self._preparation.features(X),
             labels,
-            loss,
+            objective.name,
             start=self.initial_population,
             budget=budget,
             seed=seed,
@@ -119,6 +133,8 @@ _ARGUMENTS = """
         learning rates; "softmax_regression", of three classes or more; "no_op"; "random"; or a Program.
       scale: whether each column is scaled to mean 0 and deviation 1.
       missing: "refuse" raises where X holds NaN; "mean" fills in the mean of the column in the rows fitted.
+      loss: what the search minimises, by its name (docs/losses.md), such as "cross_entropy" for
+        classes, "mae" or "huber" for numbers; "auto" is the accuracy, or the root of the mean squared error.
       num_threads: programs that run at the same time; by default one per core.
       random_state: of the splits, the search and the programs' random numbers.
 
@@ -156,8 +172,7 @@ class AutoMLZeroClassifier(ClassifierMixin, _AutoMLZero):
             raise ValueError(f"y holds 1 class, {arguments.shown(self.classes_.tolist()[0])}: expected two or more")
         if count > _MOST_CLASSES:
             raise ValueError(f"y holds {count} classes: expected at most {_MOST_CLASSES}: numbers need a regressor")
-        loss = "accuracy" if count == 2 else "multiclass_accuracy"
-        self._search(X, labels, loss, None if count == 2 else count)
+        self._search(X, labels, self._objective(count), None if count == 2 else count)
         return self
 
     def predict(self, X: Any) -> np.ndarray:
@@ -193,7 +208,7 @@ class AutoMLZeroRegressor(RegressorMixin, _AutoMLZero):
         # As for features: the columns of one target.
         target = fitting.Preparation.of(np.asarray(y, np.float64)[:, None], True, 0)
         self._shift, self._spread = float(target.shift[0]), float(target.spread[0])
-        self._search(X, (y - self._shift) / self._spread, "rmse", None)
+        self._search(X, (y - self._shift) / self._spread, self._objective(0), None)
         return self
 
     def predict(self, X: Any) -> np.ndarray:

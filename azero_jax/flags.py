@@ -107,7 +107,9 @@ _OF_AN_ISLAND = (
 def define(values: FlagValues = FLAGS) -> None:
     """Defines the flags of a search, in groups."""
     _define_run(Group("The run", values))
-    define_own_data(Group("Your own data", values))
+    own = Group("Your own data", values)
+    define_own_data(own)
+    own.text("loss", "", "of docs/losses.md, for such labels; by default the error of numbers, or the wrong classes")
     _define_tasks(Group("Tasks", values))
     _define_space(Group("Search space", values))
     _define_method(Group("Method", values))
@@ -176,14 +178,14 @@ def use_own_data(flag_values: FlagValues = FLAGS) -> None:
     """
     values = flag_values.flag_values_dict()
     if not values["data"]:
-        for name in OF_DATA:
+        for name in (*OF_DATA, "loss"):
             if flag_values[name].present:
                 raise ValueError(f"--{name} is about --data, which is missing")
         return
     if flag_values["search_tasks"].present:
         raise ValueError("--data and --search_tasks: expected one of them")
     source = own_data.source_of(values["data"], **{name: values[name] for name in OF_DATA if name != "kind"})
-    give(own_data.flags_for(source, values["kind"]), flag_values)
+    give(own_data.flags_for(source, values["kind"], values["loss"]), flag_values)
     give([f"--flagfile={find_flagfile(own_data.FLAGFILE)}"], flag_values)
 
 

@@ -22,7 +22,7 @@ from azero_jax.addresses import AddressesInUse, smallest_memory
 from azero_jax.instructions import SUM_BLOCK, ExampleKind, Layout
 from azero_jax.liveness import simplify
 from azero_jax.machine_step import Memory
-from azero_jax.objectives import BINARY, NUMBERS
+from azero_jax.objectives import BINARY, CLASSES, NUMBERS
 from azero_jax.program import MemorySize, Population, Program
 from azero_jax.recorder import Recorder
 from azero_jax.tasks import epoch_order
@@ -290,8 +290,8 @@ class Learner:
     def predict_proba(self, X: ArrayLike, *, independent: bool = False) -> np.ndarray:
         """The probability of each class, float64 [n, C]; arguments and errors as of `predict`."""
         if not self.objective.has_classes:
-            expected = " or ".join(repr(one.name) for one in objectives.known() if one.has_classes)
-            raise ValueError(f"predict_proba: loss={self.loss!r} has no classes: expected {expected}")
+            expected = ", ".join(map(repr, objectives.names(BINARY, CLASSES)))
+            raise ValueError(f"predict_proba: loss={self.loss!r} has no classes: expected one of {expected}")
         raw = self._raw(X, independent)
         if not self._vector_labels:
             return np.stack([1 - raw, raw], axis=1)

@@ -22,6 +22,7 @@ from jax import Array, lax
 
 from azero_jax import arguments, lane_forms
 from azero_jax.notices import did_you_mean
+from azero_jax.ops import tree
 
 # What labels are: any numbers; 0 and 1; 0 to C - 1.
 NUMBERS, BINARY, CLASSES = "numbers", "binary", "classes"
@@ -29,6 +30,9 @@ LABELS = (NUMBERS, BINARY, CLASSES)
 
 # Beyond this, Huber's loss grows as the distance and no longer as its square.
 HUBER_DELTA = 1.0
+
+# The fitness that `squashed` computes, for people.
+SQUASHED = "1 - (2 / π) atan(mean)"
 
 
 def sigmoid(x: Array) -> Array:
@@ -133,20 +137,19 @@ class Objective:
             )
         return fitness
 
-    def for_classes(self, count: int) -> Objective:
-        """This loss, or its like for so many classes.
+    def for_labels(self, num_classes: int) -> Objective:
+        """This loss, or its like for more classes, of labels of so many classes; 0 says that they are numbers.
 
         Raises:
-          ValueError: there is none.
+          ValueError: it is of other labels, and has no such like.
         """
-        if (count > 2) == self.vector_labels and self.has_classes:
+        wanted = CLASSES if num_classes > 2 else BINARY if num_classes else NUMBERS
+        if self.labels == wanted:
             return self
-        if count > 2 and self.several:
+        if wanted == CLASSES and self.several:
             return named(self.several)
-        raise ValueError(
-            f"loss={self.name!r}: labels are {count} classes: expected one of "
-            f"{', '.join(repr(one.name) for one in known() if one.labels == (BINARY if count == 2 else CLASSES))}"
-        )
+        labels = f"{num_classes} classes" if num_classes else "numbers"
+        raise ValueError(f"loss={self.name!r}: labels are {labels}: expected {_one_of(names(wanted))}")
 
 
 def distance(scores: Array, label: Array) -> Array:
@@ -175,6 +178,25 @@ def _wrong_class(scores: Array, label: Array) -> Array:
     return lane_forms.maximum(1 - beaten.astype(scores.dtype))
 
 
+def _huber(error: Array) -> Array:
+    delta = error.dtype.type(HUBER_DELTA)
+    return jnp.where(error <= delta, error * error / 2, delta * (error - delta / 2))
+
+
+def _cross_entropy(scores: Array, label: Array) -> Array:
+    """log(1 + exp(z)), z the score of the wrong class, in a form that does not overflow."""
+    wrong = jnp.where(label > 0.5, -scores, scores)
+    return jnp.maximum(wrong, 0) + jnp.log1p(jnp.exp(-jnp.abs(wrong)))
+
+
+def _cross_entropy_of_classes(scores: Array, label: Array) -> Array:
+    """log(sum(exp(scores))) less the score of the label's class; neither of the terms that are added is negative."""
+    row = lax.broadcasted_iota(jnp.int32, scores.shape, 0).astype(scores.dtype)
+    count, largest = scores.shape[0], lane_forms.maximum(scores)
+    own = tree(jnp.add, jnp.split(jnp.where(row == label, scores, 0), count))
+    return jnp.log(tree(jnp.add, jnp.split(jnp.exp(scores - largest), count))) + (largest - own)
+
+
 def _one_minus(mean: np.ndarray) -> np.ndarray:
     return 1 - mean
 
@@ -182,6 +204,16 @@ def _one_minus(mean: np.ndarray) -> np.ndarray:
 def _squashed_root(mean: np.ndarray) -> np.ndarray:
     """FlipAndSquash of executor.h."""
     return 1 - (2 / np.pi) * np.arctan(np.sqrt(mean))
+
+
+def squashed(mean: np.ndarray) -> np.ndarray:
+    """Any number that is not negative as a fitness."""
+    return 1 - (2 / np.pi) * np.arctan(mean)
+
+
+def _likelihood(mean: np.ndarray) -> np.ndarray:
+    """The geometric mean of the probabilities that were given to the classes that are right."""
+    return np.exp(-mean)
 
 
 _BUILT_IN = (
@@ -215,6 +247,34 @@ _BUILT_IN = (
         "1 - mean",
         counts=True,
     ),
+    Objective("mae", NUMBERS, distance, squashed, "|y - p|", SQUASHED),
+    Objective(
+        "huber",
+        NUMBERS,
+        distance,
+        squashed,
+        "(y - p)² / 2 if |y - p| ≤ 1, else |y - p| - 1/2",
+        SQUASHED,
+        added=_huber,
+    ),
+    Objective(
+        "cross_entropy",
+        BINARY,
+        _cross_entropy,
+        _likelihood,
+        "-log(p) if y is 1, else -log(1 - p)",
+        "exp(-mean)",
+        descent=_residual_of_probability,
+        several="multiclass_cross_entropy",
+    ),
+    Objective(
+        "multiclass_cross_entropy",
+        CLASSES,
+        _cross_entropy_of_classes,
+        _likelihood,
+        "-log(p of the class y)",
+        "exp(-mean)",
+    ),
 )
 
 _objectives = {objective.name: objective for objective in _BUILT_IN}
@@ -225,6 +285,11 @@ def known() -> tuple[Objective, ...]:
     return tuple(_objectives.values())
 
 
+def names(*labels: str) -> list[str]:
+    """The names of all losses of these kinds of labels, or of any."""
+    return [objective.name for objective in known() if objective.labels in (labels or LABELS)]
+
+
 def named(name: object) -> Objective:
     """The loss of a name.
 
@@ -233,5 +298,30 @@ def named(name: object) -> Objective:
     """
     if not isinstance(name, str) or name not in _objectives:
         near = did_you_mean(name, _objectives) if isinstance(name, str) else ""
-        raise ValueError(f"loss={arguments.shown(name)}: expected one of {', '.join(map(repr, _objectives))}{near}")
+        raise ValueError(f"loss={arguments.shown(name)}: expected {_one_of(names())}{near}")
     return _objectives[name]
+
+
+def usual(num_classes: int) -> Objective:
+    """The loss of labels of so many classes, 0 for numbers, where none is named."""
+    first = named("accuracy" if num_classes else "rmse")
+    return first.for_labels(num_classes)
+
+
+def named_for(name: str, labels: str) -> Objective:
+    """The loss of a name, of one kind of labels.
+
+    Raises:
+      ValueError: there is none, or it is of other labels.
+    """
+    objective = named(name)
+    if objective.labels != labels:
+        raise ValueError(f"loss={name!r}: expected {_one_of(names(labels))}, for labels that are {_WORDS[labels]}")
+    return objective
+
+
+_WORDS = {NUMBERS: "numbers", BINARY: "two classes", CLASSES: "several classes"}
+
+
+def _one_of(choices: list[str]) -> str:
+    return ("one of " if len(choices) > 1 else "") + ", ".join(map(repr, choices))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 
-from azero_jax import datasets
+from azero_jax import datasets, objectives
 from azero_jax.datasets import Source
 
 FLAGFILE = "own_data"
@@ -40,18 +40,22 @@ def source_of(data: str, **fields: str) -> Source:
     return Source("npz" if data.endswith(".npz") else "csv", data, **fields)
 
 
-def flags_for(source: Source, kind: str = "auto") -> list[str]:
+def flags_for(source: Source, kind: str = "auto", loss: str = "") -> list[str]:
     """The flags of a search on data.
 
     Args:
       source: the data.
       kind: "classes", "numbers", or "auto" for what labels look like.
+      loss: its name, or the usual one of such labels.
 
     Raises:
-      ValueError: data that cannot be read, or are too few rows.
+      ValueError: data that cannot be read, or are too few rows, or a loss of other labels.
       OSError: a file is missing.
     """
+    objective = objectives.named(loss) if loss else None
     dataset = datasets.load_source(source, kind)
+    usual = objectives.usual(dataset.num_classes)
+    objective = (objective or usual).for_labels(dataset.num_classes)
     rows, features = dataset.train.features.shape
     if rows < _FEWEST_ROWS:
         raise ValueError(f"data={source.path or source.dataset}: {rows} rows: expected at least {_FEWEST_ROWS}")
@@ -59,6 +63,7 @@ def flags_for(source: Source, kind: str = "auto") -> list[str]:
     sizes = (
         f"{_of_source(source)},features_size={features_size(features, dataset.num_classes)},"
         f"num_train_examples={num_train},num_valid_examples={num_valid},num_train_epochs={_num_epochs(num_train)}"
+        f"{'' if objective is usual else f',loss={objective.name}'}"
     )
     generator = {0: "dataset_regression", 2: "projected_binary_classification"}.get(
         dataset.num_classes, "projected_multiclass_classification"

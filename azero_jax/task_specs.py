@@ -23,6 +23,7 @@ from azero_jax import datasets, objectives, projected_tasks
 from azero_jax.datasets import Dataset, Source
 from azero_jax.execution import require_memory, user_cache_dir
 from azero_jax.notices import did_you_mean, shortened, tell_once
+from azero_jax.objectives import BINARY, CLASSES, NUMBERS
 from azero_jax.tasks import Tasks
 
 # "Picked to span the difficulty of the nonlinear tasks" (task_util.cc). Further tasks
@@ -67,8 +68,9 @@ def _continued(seeds: Sequence[int], count: int) -> list[int]:
     return [*seeds, *extra][:count]
 
 
-def _regression(settings: TaskSettings, draw_labeller: Callable) -> Tasks:
+def _regression(settings: TaskSettings, loss: str, draw_labeller: Callable) -> Tasks:
     """Tasks with N(0, 1) features; `draw_labeller(rng, F)` makes a task's function of them."""
+    objectives.named_for(loss, NUMBERS)
     features, labels = [], []
     for data_seed, param_seed in settings.seeds():
         labeller = draw_labeller(np.random.default_rng(param_seed), settings.features_size)
@@ -78,30 +80,30 @@ def _regression(settings: TaskSettings, draw_labeller: Callable) -> Tasks:
         labels.append(labeller(x))
     split = settings.num_train_examples
     x, y = np.stack(features), np.stack(labels)
-    return Tasks(x[:, :split], y[:, :split], x[:, split:], y[:, split:], "rmse", settings.num_train_epochs)
+    return Tasks(x[:, :split], y[:, :split], x[:, split:], y[:, split:], loss, settings.num_train_epochs)
 
 
-def scalar_linear_regression(settings: TaskSettings) -> Tasks:
+def scalar_linear_regression(settings: TaskSettings, *, loss: str = "rmse") -> Tasks:
     """y = w . x, with w and x from N(0, 1)."""
 
     def draw(rng, features_size):
         weights = rng.standard_normal(features_size)
         return lambda x: x @ weights
 
-    return _regression(settings, draw)
+    return _regression(settings, loss, draw)
 
 
-def scalar_affine_regression(settings: TaskSettings) -> Tasks:
+def scalar_affine_regression(settings: TaskSettings, *, loss: str = "rmse") -> Tasks:
     """y = w . x + b, all from N(0, 1)."""
 
     def draw(rng, features_size):
         weights, bias = rng.standard_normal(features_size), rng.standard_normal()
         return lambda x: x @ weights + bias
 
-    return _regression(settings, draw)
+    return _regression(settings, loss, draw)
 
 
-def scalar_2layer_nn_regression(settings: TaskSettings) -> Tasks:
+def scalar_2layer_nn_regression(settings: TaskSettings, *, loss: str = "rmse") -> Tasks:
     """y = u . relu(M x), with u, M and x from N(0, 1); hidden units 0 and 2 are zero, as in the release."""
 
     def draw(rng, features_size):
@@ -110,7 +112,7 @@ def scalar_2layer_nn_regression(settings: TaskSettings) -> Tasks:
         weights = rng.standard_normal(features_size)
         return lambda x: np.maximum(x @ matrix.T, 0) @ weights
 
-    return _regression(settings, draw)
+    return _regression(settings, loss, draw)
 
 
 def _projections_dir(cache_dir: str) -> str:
@@ -127,6 +129,7 @@ def projected_binary_classification(
     held_out_pairs: str = "",
     test: bool = False,
     cache_dir: str = "",
+    loss: str = "accuracy",
 ) -> Tasks:
     """Binary tasks from a dataset of several classes; see `projected_tasks`.
 
@@ -140,7 +143,9 @@ def projected_binary_classification(
       test: whether validation examples come from the test part of the data.
       cache_dir: where projections of files are kept; by default azero_jax/projections in
         the user's cache directory.
+      loss: of two classes.
     """
+    objectives.named_for(loss, BINARY)
     if (not positive_class) != (not negative_class):
         raise ValueError(
             f"positive_class={positive_class}, negative_class={negative_class}: expected both or none of them"
@@ -155,11 +160,21 @@ def projected_binary_classification(
         return projected_tasks.binary_tasks(dataset, asked, group=pairs, pair=pair, held_out=held_out)
 
     key = ["binary", asked, pairs, pair, held_out]
-    return projected_tasks.kept_or_made(data, key, _projections_dir(cache_dir), make)
+    return _with_loss(projected_tasks.kept_or_made(data, key, _projections_dir(cache_dir), make), loss)
+
+
+def _with_loss(tasks: Tasks, loss: str) -> Tasks:
+    """The same tasks; those that are kept have the usual loss."""
+    return tasks if loss == tasks.loss else dataclasses.replace(tasks, loss=loss)
 
 
 def projected_multiclass_classification(
-    settings: TaskSettings, *, data: Source = Source("digits"), test: bool = False, cache_dir: str = ""
+    settings: TaskSettings,
+    *,
+    data: Source = Source("digits"),
+    test: bool = False,
+    cache_dir: str = "",
+    loss: str = "multiclass_accuracy",
 ) -> Tasks:
     """Tasks of all classes of a dataset: programs see labels as vectors, v1, and predict vectors, v2.
 
@@ -169,7 +184,9 @@ def projected_multiclass_classification(
       data: its fields are parameters.
       test: whether validation examples come from the test part of the data.
       cache_dir: as of `projected_binary_classification`.
+      loss: of several classes.
     """
+    objectives.named_for(loss, CLASSES)
     asked = _asked(settings, data, test)
 
     def make() -> Tasks:
@@ -177,15 +194,20 @@ def projected_multiclass_classification(
         _check_projection(settings, dataset)
         return projected_tasks.multiclass_tasks(dataset, asked)
 
-    return projected_tasks.kept_or_made(data, ["all classes", asked], _projections_dir(cache_dir), make)
+    key = ["all classes", asked]
+    return _with_loss(projected_tasks.kept_or_made(data, key, _projections_dir(cache_dir), make), loss)
 
 
-def projected_digits(settings: TaskSettings, *, pairs: str = "search", test: bool = False) -> Tasks:
+def projected_digits(
+    settings: TaskSettings, *, pairs: str = "search", test: bool = False, loss: str = "accuracy"
+) -> Tasks:
     """`projected_binary_classification` of the handwritten digits that scikit-learn contains."""
-    return projected_binary_classification(settings, pairs=pairs, test=test)
+    return projected_binary_classification(settings, pairs=pairs, test=test, loss=loss)
 
 
-def dataset_regression(settings: TaskSettings, *, data: Source = Source("diabetes"), test: bool = False) -> Tasks:
+def dataset_regression(
+    settings: TaskSettings, *, data: Source = Source("diabetes"), test: bool = False, loss: str = "rmse"
+) -> Tasks:
     """Regression of a dataset's labels on its features, both standardised on the training part.
 
     Args:
@@ -194,10 +216,12 @@ def dataset_regression(settings: TaskSettings, *, data: Source = Source("diabete
       data: its fields are parameters.
       test: whether validation examples come from the last fifth of the data, which nothing
         else uses.
+      loss: of numbers.
     """
+    objectives.named_for(loss, NUMBERS)
     dataset = datasets.load_source(data, "numbers")
     _check_projection(settings, dataset)
-    return _standardised_regression(settings, dataset, test=test, ordered=data.split == "ordered")
+    return _standardised_regression(settings, dataset, test=test, ordered=data.split == "ordered", loss=loss)
 
 
 def _asked(settings: TaskSettings, data: Source, test: bool) -> projected_tasks.Asked:
@@ -212,7 +236,9 @@ def _asked(settings: TaskSettings, data: Source, test: bool) -> projected_tasks.
     )
 
 
-def _standardised_regression(settings: TaskSettings, dataset: Dataset, *, test: bool, ordered: bool) -> Tasks:
+def _standardised_regression(
+    settings: TaskSettings, dataset: Dataset, *, test: bool, ordered: bool, loss: str
+) -> Tasks:
     """Tasks of `dataset_regression`; ordered ones train on what comes before what they are scored on."""
     features, labels = dataset.train.features.astype(np.float64), dataset.train.labels.astype(np.float64)
     if labels.min() == labels.max():
@@ -258,7 +284,7 @@ def _standardised_regression(settings: TaskSettings, dataset: Dataset, *, test: 
         arrays[1],
         arrays[2],
         arrays[3],
-        "rmse",
+        loss,
         settings.num_train_epochs,
         description=dataset.description,
     )
@@ -616,6 +642,7 @@ def tasks_from_arrays(
     test: bool = False,
     ordered: bool = False,
     missing: str = "refuse",
+    loss: str | None = None,
 ) -> Tasks:
     """Tasks from data in memory, as the generators make them of files.
 
@@ -636,11 +663,15 @@ def tasks_from_arrays(
       test: whether validation examples come from the fifth of the data that is kept for it.
       ordered: whether rows are in the order of time.
       missing: "refuse", "mean" or "drop", for missing values.
+      loss: its name, for such labels; "cross_entropy" means "multiclass_cross_entropy" for
+        more than two classes. By default "rmse", "accuracy" or "multiclass_accuracy".
 
     Raises:
       ValueError: see `datasets.from_arrays` and the generators.
     """
+    objective = None if loss is None else objectives.named(loss)
     dataset = datasets.from_arrays(features, labels, kind=kind, missing=missing)
+    objective = (objective or objectives.usual(dataset.num_classes)).for_labels(dataset.num_classes)
     count = len(dataset.train.labels)
     seeds = (seed,)
     settings = _settings(
@@ -657,8 +688,7 @@ def tasks_from_arrays(
     )
     _check_projection(settings, dataset)
     if not dataset.num_classes:
-        return _standardised_regression(settings, dataset, test=test, ordered=ordered)
+        return _standardised_regression(settings, dataset, test=test, ordered=ordered, loss=objective.name)
     asked = _asked(settings, Source(split="ordered" if ordered else "random"), test)
-    if dataset.num_classes == 2:
-        return projected_tasks.binary_tasks(dataset, asked)
-    return projected_tasks.multiclass_tasks(dataset, asked)
+    make = projected_tasks.binary_tasks if dataset.num_classes == 2 else projected_tasks.multiclass_tasks
+    return _with_loss(make(dataset, asked), objective.name)

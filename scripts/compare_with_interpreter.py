@@ -76,6 +76,14 @@ class Setting(NamedTuple):
     programs: int
 
 
+# Losses of the same kind of labels.
+_LOSSES = {
+    "rmse": ("rmse", "mae", "huber"),
+    "accuracy": ("accuracy", "cross_entropy"),
+    "multiclass_accuracy": ("multiclass_accuracy", "multiclass_cross_entropy"),
+}
+
+
 def setting(seed: int, number: int) -> Setting:
     """The setting of a number."""
     rng = np.random.default_rng((seed, number))
@@ -93,7 +101,7 @@ def setting(seed: int, number: int) -> Setting:
         train,
         valid,
         epochs,
-        str(rng.choice(losses)),
+        str(np.random.default_rng((seed, number, 3)).choice(_LOSSES[str(rng.choice(losses))])),
         str(rng.choice(["float32", "float64"])),
         tuple(int(n) for n in rng.integers((3, 3, 1), (9, 8, 6))),  # type: ignore[arg-type]
         lengths,  # type: ignore[arg-type]
@@ -108,10 +116,10 @@ def tasks_of(how: Setting) -> az.Tasks:
     rng = np.random.default_rng((how.seed, how.number, 1))
     shapes = [(how.num_tasks, n, how.features_size) for n in (how.num_train, how.num_valid)]
     features = [how.scale * rng.standard_normal(shape) for shape in shapes]
-    if how.loss == "rmse":
+    if how.loss in _LOSSES["rmse"]:
         labels = [how.scale * rng.standard_normal(shape[:2]) for shape in shapes]
     else:
-        classes = 2 if how.loss == "accuracy" else int(rng.integers(2, min(how.features_size, 10) + 1))
+        classes = 2 if how.loss in _LOSSES["accuracy"] else int(rng.integers(2, min(how.features_size, 10) + 1))
         labels = [rng.integers(0, classes, shape[:2]).astype(float) for shape in shapes]
     if how.dtype == "float32":  # so that both see the same numbers
         features, labels = ([part.astype(np.float32).astype(float) for part in parts] for parts in (features, labels))
@@ -143,7 +151,7 @@ def programs_of(how: Setting) -> az.Population:
     population.lengths[:] = how.lengths
     # The last line of Predict writes the prediction where it can.
     line = population.starts[2] - 1
-    kind, address = (1, 2) if how.loss == "multiclass_accuracy" else (0, 1)
+    kind, address = (1, 2) if how.loss in _LOSSES["multiclass_accuracy"] else (0, 1)
     population.code[op_columns().kinds[OUT][op[:, line]] == kind, line, OUT] = address
     return population
 

@@ -140,6 +140,36 @@ def _functions(text):
     return functions
 
 
+def sigmoid(x):
+    with np.errstate(over="ignore"):
+        return 1 / (1 + np.exp(-x))
+
+
+def cost(loss, prediction, y):
+    """What one validation example adds, from what Predict leaves."""
+    if loss == "accuracy":
+        return (sigmoid(prediction) > 0.5) != (y > 0.5)
+    if loss == "multiclass_accuracy":
+        return np.isnan(prediction).any() or np.argmax(prediction) != y
+    if loss == "cross_entropy":
+        return np.logaddexp(0, prediction if y == 0 else -prediction)
+    if loss == "multiclass_cross_entropy":
+        return np.logaddexp.reduce(prediction - prediction[int(y)])
+    error = abs(y - prediction)
+    if loss == "huber":
+        return error**2 / 2 if error <= 1 else error - 0.5
+    return error**2 if loss == "rmse" else error
+
+
+def fitness(loss, mean):
+    """Fitness of the mean cost of the validation examples."""
+    if loss.endswith("accuracy"):
+        return 1 - mean
+    if loss.endswith("cross_entropy"):
+        return np.exp(-mean)
+    return 1 - 2 / np.pi * np.arctan(np.sqrt(mean) if loss == "rmse" else mean)
+
+
 def evaluate(text, task, memory, loss, max_abs_error=100.0, orders=None):
     """Fitness and train steps of one program on one task.
 
@@ -147,14 +177,14 @@ def evaluate(text, task, memory, loss, max_abs_error=100.0, orders=None):
       text: the program.
       task: (train_features, train_labels, valid_features, valid_labels).
       memory: {"scalars": n, "vectors": n, "matrices": n}.
-      loss: "rmse", "accuracy" or "multiclass_accuracy", with the label in v1 and the prediction in v2.
+      loss: with several classes the label is in v1 and the prediction in v2.
       max_abs_error: a larger error stops the task.
       orders: order of the training examples of each epoch; by default one epoch in order.
     """
     train_x, train_y, valid_x, valid_y = (np.asarray(part, np.float64) for part in task)
     functions = _functions(text)
     machine = _Machine(train_x.shape[1], memory)
-    multiclass = loss == "multiclass_accuracy"
+    multiclass, binary = loss.startswith("multiclass_"), loss in ("accuracy", "cross_entropy")
     label_register, prediction_register = ("v1", "v2") if multiclass else ("s0", "s1")
     classes = int(max(np.max(train_y), np.max(valid_y))) + 1
 
@@ -168,10 +198,6 @@ def evaluate(text, task, memory, loss, max_abs_error=100.0, orders=None):
         run("Predict")
         return machine.read(prediction_register)
 
-    def sigmoid(x):
-        with np.errstate(over="ignore"):
-            return 1 / (1 + np.exp(-x))
-
     def softmax(x):
         with np.errstate(all="ignore"):
             e = np.exp(x[:classes] - np.max(x[:classes]))
@@ -182,7 +208,7 @@ def evaluate(text, task, memory, loss, max_abs_error=100.0, orders=None):
     for order in orders if orders is not None else [range(len(train_x))]:
         for i in order:
             prediction = predict(train_x[i])
-            if loss == "accuracy":
+            if binary:
                 prediction = sigmoid(prediction)
                 machine.write("s1", prediction)
             label = train_y[i]
@@ -198,17 +224,11 @@ def evaluate(text, task, memory, loss, max_abs_error=100.0, orders=None):
         total = 0.0
         for x, y in zip(valid_x, valid_y):
             prediction = predict(x)
-            if multiclass:
-                scores = prediction[:classes]
-                total += not np.isnan(scores).any() and np.argmax(scores) == y
-                continue
-            if loss == "accuracy":
-                total += (sigmoid(prediction) > 0.5) == (y > 0.5)
-                continue
-            error = abs(y - prediction)
-            if not error <= max_abs_error:
+            if not (multiclass or binary) and not abs(y - prediction) <= max_abs_error:
                 return best, steps
-            total += error**2
+            with np.errstate(all="ignore"):
+                total += cost(loss, prediction[:classes] if multiclass else prediction, y)
         mean = total / len(valid_x)
-        best = max(best, mean if loss != "rmse" else 1 - 2 / np.pi * np.arctan(np.sqrt(mean)))
+        if np.isfinite(mean):
+            best = max(best, fitness(loss, mean))
     return best, steps

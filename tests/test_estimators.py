@@ -17,6 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator, estimator_checks_generator
 
 import azero_jax as az
+from azero_jax import estimators
 
 BOTH = (az.AutoMLZeroClassifier, az.AutoMLZeroRegressor)
 FEW = {"max_individuals": 200, "random_state": 0}
@@ -58,6 +59,28 @@ def test_three_classes_start_from_softmax_regression(data):
     model = az.AutoMLZeroClassifier(**FEW, initial_population="softmax_regression").fit(X[:90], labels[:90])
     assert model.score(X[90:], labels[90:]) > 0.7
     assert model.classes_.tolist() == [0, 5, 10] and model.predict_proba(X).shape == (120, 3)
+
+
+def test_a_loss_is_one_of_such_labels(data, monkeypatch):
+    X, two, numbers = data
+    for estimator, y, message in (
+        (az.AutoMLZeroRegressor(loss="cross_entropy"), numbers, "labels are numbers: expected one of 'rmse', 'mae'"),
+        (az.AutoMLZeroClassifier(loss="huber"), two, "loss='huber': labels are 2 classes: expected one of 'accuracy'"),
+        (az.AutoMLZeroRegressor(loss="mea"), numbers, "did you mean mae"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            estimator.fit(X, y)
+    asked = []
+    monkeypatch.setattr(estimators.fitting, "fit", lambda X, y, loss, **how: asked.append(loss) or (None, None))
+    for estimator, y in (
+        (az.AutoMLZeroRegressor(loss="mae"), numbers),
+        (az.AutoMLZeroClassifier(loss="cross_entropy"), two),
+        (az.AutoMLZeroClassifier(loss="cross_entropy"), np.arange(120) % 3),
+        (az.AutoMLZeroClassifier(), two),
+    ):
+        with pytest.raises(AttributeError):  # there is no learner
+            estimator.fit(X, y)
+    assert asked == ["mae", "cross_entropy", "multiclass_cross_entropy", "accuracy"]
 
 
 def test_numbers_are_scaled_and_scaled_back(data):

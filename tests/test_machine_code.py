@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 
 import jax
@@ -19,11 +20,13 @@ FEW = ["SCALAR_DIFF", "VECTOR_SUM", "VECTOR_INNER_PRODUCT"]
 # So large that whatever else a machine needs is small beside its memory.
 MEMORY = MemorySize(4, 4, 60)
 TASKS = {"rmse": regression_tasks, "accuracy": classification_tasks, "multiclass_accuracy": multiclass_tasks}
+OTHERS = {"huber": "rmse", "cross_entropy": "accuracy", "multiclass_cross_entropy": "multiclass_accuracy"}
 
 
 def compiled(loss: str, dtype: str, fingerprint: str, ops: list[str]) -> tuple[jax.stages.Compiled, MachineConfig]:
     """A machine, and what it was compiled for."""
-    strategy = Evaluator(TASKS[loss](features_size=8, num_tasks=10), memory=MEMORY, dtype=dtype, ops=ops)._strategy
+    tasks = TASKS[OTHERS.get(loss, loss)](features_size=8, num_tasks=10)
+    strategy = Evaluator(dataclasses.replace(tasks, loss=loss), memory=MEMORY, dtype=dtype, ops=ops)._strategy
     config = strategy._config._replace(fingerprint=fingerprint)
     with execution.precision(dtype):
         arguments = np.zeros(calls.size(config), np.uint32), strategy._groups[0].examples
@@ -51,6 +54,14 @@ def test_no_control_step_copies_the_memory(loss, fingerprint):
     """Each loss with each fingerprint, by turns in both dtypes."""
     turn = list(TASKS).index(loss) + ["", *FINGERPRINTS].index(fingerprint)
     check_one_memory(compiled(loss, ("float32", "float64")[turn % 2], fingerprint, FEW))
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [pytest.param(loss, marks=getattr(pytest.mark, "slow" if loss == "huber" else "thorough")) for loss in OTHERS],
+)
+def test_no_other_loss_copies_the_memory(loss):
+    check_one_memory(compiled(loss, "float32", "errors", FEW))
 
 
 @pytest.mark.thorough

@@ -50,6 +50,9 @@ def test_labels_decide_what_tasks_there_are(tmp_path, case):
         # What the winner is scored on is in no example of search and selection.
         parts = [part for some in tasks[:2] for part in (some.train_labels, some.valid_labels)]
         assert sum(part.shape[1] for part in parts[:2]) <= 0.8 * len(labels)
+    other = settings(f"--data={path}", "--label=price", "--loss=" + ("mae" if loss == "rmse" else "cross_entropy"))
+    expected = {"rmse": "mae"}.get(loss, loss.replace("accuracy", "cross_entropy"))
+    assert {make_tasks(spec).loss for spec in (other.islands[0].search_tasks, other.final_tasks)} == {expected}
     assert len(made.islands) == 4 and made.max_individuals == 300_000
     start = {"rmse": "linear", "accuracy": "no_op", "multiclass_accuracy": "softmax_regression"}[loss]
     assert made.islands[0].search.evolution.initial_population == start
@@ -77,6 +80,9 @@ def test_few_rows_and_many_features(tmp_path):
     ("arguments", "message"),
     [
         (["--data=/no/such.csv"], "/no/such.csv"),
+        (["--data=iris", "--loss=mae"], "loss='mae': labels are 3 classes: expected one of 'multiclass_accuracy'"),
+        (["--data=iris", "--loss=cross_entrpy"], "did you mean cross_entropy?"),
+        (["--loss=mae"], "--loss is about --data, which is missing"),
         (["--label=price"], "--label is about --data, which is missing"),
         (["--data=iris", "--search_tasks=npz:path=x"], "--data and --search_tasks: expected one of them"),
         (["--data=iris", "--label=price"], "label=price: dataset iris is no table"),

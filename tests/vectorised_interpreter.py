@@ -203,7 +203,7 @@ class Interpreter:
 
     Args:
       tasks: D of them.
-      loss: "rmse", "accuracy", or "multiclass_accuracy" with the label in v1 and the prediction in v2.
+      loss: its name; with several classes the label is in v1 and the prediction in v2.
       memory: {"s": scalars, "v": vectors, "m": matrices}.
       max_abs_error: a larger error stops a task.
       orders: the order of the training examples of each epoch.
@@ -218,7 +218,8 @@ class Interpreter:
         self.orders, self.seed = orders, seed
         self.num_tasks, _, self.size = self.tasks.train_features.shape
         self.classes = int(max(self.tasks.train_labels.max(), self.tasks.valid_labels.max())) + 1
-        vectors = loss == "multiclass_accuracy"
+        vectors = loss.startswith("multiclass_")
+        self.binary = loss in ("accuracy", "cross_entropy")
         self.label, self.prediction = (("v", 1), ("v", 2)) if vectors else (("s", 0), ("s", 1))
         self.given = {self.label, ("v", 0)}
         self._tiny = np.finfo(self.dtype).tiny
@@ -274,7 +275,7 @@ class Interpreter:
                 self._begin("prediction", 0)
                 label, prediction = tasks.train_labels[:, example], self._normalised()
                 error = np.abs(label.reshape(-1, *[1] * (prediction.ndim - 1)) - prediction)
-                if self.loss == "multiclass_accuracy":
+                if self.prediction == ("v", 2):
                     label = np.eye(self.size, dtype=self.dtype)[label.astype(int)]
                     error = np.abs(label - prediction).max(axis=1)
                     error[np.isnan(prediction).any(axis=1)] = np.nan
@@ -294,7 +295,7 @@ class Interpreter:
                 position += 1
             position += 1
             mean = total.astype(np.float64) / tasks.valid_features.shape[1]
-            fitness = 1 - 2 / np.pi * np.arctan(np.sqrt(mean)) if self.loss == "rmse" else 1 - mean
+            fitness = self._fitness(mean)
             best = np.where(alive & np.isfinite(fitness), np.maximum(best, fitness), best)
         return best, steps
 
@@ -305,10 +306,10 @@ class Interpreter:
 
     def _normalised(self) -> np.ndarray:
         prediction = self.memory[self.prediction]
-        if self.loss == "rmse":
-            return prediction
-        if self.loss == "accuracy":
+        if self.binary:
             return self._sigmoid(prediction)
+        if self.prediction == ("s", 1):
+            return prediction
         scores = prediction[:, : self.classes]
         e = self._flushed(self._off(np.exp(scores - scores.max(axis=1, keepdims=True))))
         probabilities = np.zeros_like(prediction)
@@ -320,17 +321,36 @@ class Interpreter:
         return (1 / (1 + np.where(x == 0, 1, self._off(np.exp(-x))))).astype(self.dtype)
 
     def _validation_error(self, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What an example of each task adds up to, and whether the task goes on."""
         prediction = self.memory[self.prediction]
-        if self.loss == "rmse":
-            error = np.abs(label - prediction)
-            return error * error, error <= self.max_abs_error
         fine = np.ones(self.num_tasks, bool)
         if self.loss == "accuracy":
-            wrong = (self._sigmoid(prediction) > 0.5) != (label > 0.5)
-        else:
+            return ((self._sigmoid(prediction) > 0.5) != (label > 0.5)).astype(self.dtype), fine
+        if self.loss == "cross_entropy":
+            return self._off(np.logaddexp(0, np.where(label > 0.5, -prediction, prediction))), fine
+        if self.prediction == ("v", 2):
             scores = self._flushed(prediction[:, : self.classes])
-            wrong = np.isnan(scores).any(axis=1) | (np.argmax(scores, axis=1) != label)
-        return wrong.astype(self.dtype), fine
+            if self.loss == "multiclass_accuracy":
+                wrong = np.isnan(scores).any(axis=1) | (np.argmax(scores, axis=1) != label)
+                return wrong.astype(self.dtype), fine
+            own = np.take_along_axis(scores, label.astype(int)[:, None], axis=1)
+            largest = scores.max(axis=1, keepdims=True)
+            total = self.total(self._off(np.exp(scores - largest)), (1,))
+            return self._off(np.log(total) + (largest - own)[:, 0]), fine
+        error = np.abs(label - prediction)
+        added = {
+            "rmse": lambda: error * error,
+            "mae": lambda: error,
+            "huber": lambda: np.where(error <= 1, error * error / 2, error - self.dtype.type(0.5)),
+        }[self.loss]()
+        return added, error <= self.max_abs_error
+
+    def _fitness(self, mean: np.ndarray) -> np.ndarray:
+        if self.loss.endswith("accuracy"):
+            return 1 - mean
+        if self.loss.endswith("cross_entropy"):
+            return np.exp(-mean)
+        return 1 - 2 / np.pi * np.arctan(np.sqrt(mean) if self.loss == "rmse" else mean)
 
     def _execute(self, name: str, functions, position: int) -> None:
         memory = self.memory
