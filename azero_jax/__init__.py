@@ -18,6 +18,7 @@ from azero_jax.search import EvaluationSettings, Search, SearchSettings
 from azero_jax.settings import IslandSettings, MigrationSettings, Settings
 from azero_jax.task_specs import make_tasks, register_task, tasks_from_arrays
 from azero_jax.tasks import Tasks
+from azero_jax.user_losses import register_loss, unregister_loss
 from azero_jax.user_ops import register_op, unregister_op
 from azero_jax.version import __version__
 from azero_jax.xla_flags import apply as set_xla_flags
@@ -56,6 +57,7 @@ __all__ = [
     "__version__",
     "make_tasks",
     "metrics_frame",
+    "register_loss",
     "register_op",
     "register_task",
     "run",
@@ -68,6 +70,7 @@ __all__ = [
     "to_latex",
     "to_onnx",
     "to_python",
+    "unregister_loss",
     "unregister_op",
 ]
 

@@ -371,8 +371,9 @@ def start(name: str, command: Command, arguments: Sequence[str]) -> NoReturn:
       arguments: behind its name.
     """
     command.define()
-    Group("Your own ops and tasks").texts(
-        "import", "module or file, as in my_ops.py, that calls register_op or register_task; may be repeated"
+    Group("Your own ops, losses and tasks").texts(
+        "import",
+        "module or file, as in my_ops.py, that calls register_op, register_loss or register_task; may be repeated",
     )
     if any(argument in _HELP for argument in arguments):
         columns = shutil.get_terminal_size((100, 24)).columns

@@ -1,4 +1,4 @@
-"""Modules of a user's own that register ops and tasks, loaded by this process and by its workers.
+"""Modules of a user's own that register ops, losses and tasks, loaded by this process and by its workers.
 
     --import=my_module.py
 
@@ -14,10 +14,11 @@ import pathlib
 import sys
 import traceback
 
-from azero_jax import ops
+from azero_jax import objectives, ops
 
 _loaded: list[str] = []
 _ops: set[str] = set()
+_losses: set[str] = set()
 
 
 def load(name: str) -> None:
@@ -31,7 +32,7 @@ def load(name: str) -> None:
     known = str(path.resolve()) if is_file else name
     if known in _loaded:
         return
-    before = {op.name for op in ops.known()}
+    before, losses_before = {op.name for op in ops.known()}, set(objectives.registered())
     try:
         if is_file:
             _run_file(path.resolve())
@@ -41,6 +42,7 @@ def load(name: str) -> None:
         raise ValueError(f"import={name}: {type(error).__name__}: {error}{_place(error, known)}") from error
     _loaded.append(known)
     _ops.update({op.name for op in ops.known()} - before)
+    _losses.update(set(objectives.registered()) - losses_before)
 
 
 def loaded() -> tuple[str, ...]:
@@ -51,6 +53,11 @@ def loaded() -> tuple[str, ...]:
 def provides(op_name: str) -> bool:
     """Whether an op was registered by what was loaded, so that other processes can know it, too."""
     return op_name in _ops
+
+
+def provides_loss(name: str) -> bool:
+    """Whether other processes know a loss, too: it is built in, or was registered by what was loaded."""
+    return name in _losses or name not in objectives.registered()
 
 
 def _run_file(path: pathlib.Path) -> None:

@@ -133,7 +133,7 @@ class Objective:
             where = tuple(np.argwhere(wrong)[0].tolist())
             raise ValueError(
                 f"loss {self.name!r}: fitness {fitness[where]:g} of a mean loss of {means[where]:g}: "
-                "expected a fitness from 0 to 1"
+                "expected a loss that is never negative, and a fitness from 0 to 1"
             )
         return fitness
 
@@ -300,6 +300,27 @@ def named(name: object) -> Objective:
         near = did_you_mean(name, _objectives) if isinstance(name, str) else ""
         raise ValueError(f"loss={arguments.shown(name)}: expected {_one_of(names())}{near}")
     return _objectives[name]
+
+
+def registered() -> tuple[str, ...]:
+    """The names of the losses that users have added."""
+    return tuple(name for name, one in _objectives.items() if one not in _BUILT_IN)
+
+
+def add(objective: Objective) -> None:
+    """Makes a loss known by its name."""
+    _objectives[objective.name] = objective
+
+
+def remove(name: str) -> None:
+    """Forgets a loss that was added.
+
+    Raises:
+      ValueError: none of that name was.
+    """
+    if name not in registered():
+        raise ValueError(f"name {arguments.shown(name)}: expected the name of a loss that was registered")
+    del _objectives[name]
 
 
 def usual(num_classes: int) -> Objective:

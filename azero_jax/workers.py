@@ -28,6 +28,7 @@ from azero_jax import extensions, notices, ops, worker_process
 from azero_jax.execution import available_cores
 from azero_jax.islands import Finalists, IslandGroup, IslandReport, IslandStatus, Snapshot, arrivals
 from azero_jax.settings import Settings
+from azero_jax.task_specs import given_parameters
 
 # Deadlines. A worker's own thread beats every second, also while it compiles; one that has not
 # for so long is stopped, or waits for memory.
@@ -102,6 +103,13 @@ def check_workers(settings: Settings, num_workers: int) -> None:
             f"num_workers={num_workers}: expected 0, since workers do not know {unknown[0]}, an op that this process "
             "has registered; they know what --import, or extensions.load, has loaded"
         )
+    for island in settings.islands:
+        loss = given_parameters(island.search_tasks).get("loss", "")
+        if num_workers and not extensions.provides_loss(loss):
+            raise ValueError(
+                f"num_workers={num_workers}: expected 0, since workers do not know {loss}, a loss that this process "
+                "has registered; they know what --import, or extensions.load, has loaded"
+            )
     gone = [op.name for op in registered if op.removed]
     if num_workers and gone:
         raise ValueError(

@@ -6,6 +6,7 @@ in float64, as slowly and plainly as possible. Random ops are not supported.
 
 from __future__ import annotations
 
+import functools
 import re
 
 import numpy as np
@@ -170,21 +171,24 @@ def fitness(loss, mean):
     return 1 - 2 / np.pi * np.arctan(np.sqrt(mean) if loss == "rmse" else mean)
 
 
-def evaluate(text, task, memory, loss, max_abs_error=100.0, orders=None):
+def evaluate(text, task, memory, loss, max_abs_error=100.0, orders=None, own=None):
     """Fitness and train steps of one program on one task.
 
     Args:
       text: the program.
       task: (train_features, train_labels, valid_features, valid_labels).
       memory: {"scalars": n, "vectors": n, "matrices": n}.
-      loss: with several classes the label is in v1 and the prediction in v2.
+      loss: its name; with several classes the label is in v1 and the prediction in v2.
+      own: of a loss that is not built in what labels are, the cost of an example and the fitness.
       max_abs_error: a larger error stops the task.
       orders: order of the training examples of each epoch; by default one epoch in order.
     """
     train_x, train_y, valid_x, valid_y = (np.asarray(part, np.float64) for part in task)
     functions = _functions(text)
     machine = _Machine(train_x.shape[1], memory)
-    multiclass, binary = loss.startswith("multiclass_"), loss in ("accuracy", "cross_entropy")
+    labels = "binary" if loss in ("accuracy", "cross_entropy") else "classes" if "multiclass" in loss else "numbers"
+    labels, cost_of, fitness_of = own or (labels, functools.partial(cost, loss), functools.partial(fitness, loss))
+    multiclass, binary = labels == "classes", labels == "binary"
     label_register, prediction_register = ("v1", "v2") if multiclass else ("s0", "s1")
     classes = int(max(np.max(train_y), np.max(valid_y))) + 1
 
@@ -227,8 +231,8 @@ def evaluate(text, task, memory, loss, max_abs_error=100.0, orders=None):
             if not (multiclass or binary) and not abs(y - prediction) <= max_abs_error:
                 return best, steps
             with np.errstate(all="ignore"):
-                total += cost(loss, prediction[:classes] if multiclass else prediction, y)
+                total += cost_of(prediction[:classes] if multiclass else prediction, y)
         mean = total / len(valid_x)
         if np.isfinite(mean):
-            best = max(best, fitness(loss, mean))
+            best = max(best, fitness_of(mean))
     return best, steps

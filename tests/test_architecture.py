@@ -37,6 +37,7 @@ ORDER = (
     "text",
     "program",
     "user_ops",
+    "user_losses",
     "packed",
     "addresses",
     "liveness",

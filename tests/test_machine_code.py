@@ -58,7 +58,10 @@ def test_no_control_step_copies_the_memory(loss, fingerprint):
 
 @pytest.mark.parametrize(
     "loss",
-    [pytest.param(loss, marks=getattr(pytest.mark, "slow" if loss == "huber" else "thorough")) for loss in OTHERS],
+    [
+        pytest.param(loss, marks=getattr(pytest.mark, "thorough" if loss.startswith("multiclass") else "slow"))
+        for loss in OTHERS
+    ],
 )
 def test_no_other_loss_copies_the_memory(loss):
     check_one_memory(compiled(loss, "float32", "errors", FEW))

@@ -36,8 +36,8 @@ def tasks_of(loss, **settings):
     return dataclasses.replace(MAKERS[objectives.named(loss).labels](**settings), loss=loss)
 
 
-def check_against_the_interpreter(loss, strategy, size):
-    """Random programs, some of which fail."""
+def check_against_the_interpreter(loss, strategy, size, own=None):
+    """Random programs, some of which fail; `own` as of `reference_interpreter.evaluate`."""
     tasks = tasks_of(loss)
     allowed = [0, *(ops.op_named(name).id for name in OPS)]
     population = random_population(
@@ -49,11 +49,11 @@ def check_against_the_interpreter(loss, strategy, size):
     for index, program in enumerate(population):
         for task in range(tasks.num_tasks):
             fitness, steps = reference_interpreter.evaluate(
-                program.to_text(), [getattr(tasks, name)[task] for name in ARRAYS], MEMORY_OF, loss, most
+                program.to_text(), [getattr(tasks, name)[task] for name in ARRAYS], MEMORY_OF, loss, most, own=own
             )
             assert evaluation.fitness[index, task] == pytest.approx(fitness, abs=1e-9), program
             assert evaluation.train_steps[index, task] == steps, program
-    assert len(np.unique(evaluation.fitness.round(6))) > size // 6
+    assert len(np.unique(evaluation.fitness.round(6))) > size // 10
     assert (evaluation.train_steps < tasks.num_train_examples).any()
 
 
@@ -196,11 +196,12 @@ def test_the_machine_does_what_a_formula_says():
     check_against_the_interpreter("huber", "switch", 60)
 
 
-SLOW = (("mae", "switch"), ("mae", "vmap"), ("cross_entropy", "vmap"))
-THOROUGH = (
+THOROUGH = (("cross_entropy", "vmap"), ("multiclass_cross_entropy", "switch"))
+SLOW = (
+    ("mae", "switch"),
+    ("mae", "vmap"),
     ("huber", "vmap"),
     ("cross_entropy", "switch"),
-    ("multiclass_cross_entropy", "switch"),
     ("multiclass_cross_entropy", "vmap"),
 )
 
