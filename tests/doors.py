@@ -34,12 +34,20 @@ def run_azero(*arguments, **how) -> subprocess.CompletedProcess:
     return run_file(ROOT / "azero_jax" / "__main__.py", *arguments, **how)
 
 
-def run_file(script, *arguments, code=0, timeout=300, path=None, **environment) -> subprocess.CompletedProcess:
+def run_example(name, *arguments, **how) -> subprocess.CompletedProcess:
+    """Runs examples/NAME.py with the tests' cache of compiled machines; arguments as of `run_file`."""
+    return run_file(ROOT / "examples" / f"{name}.py", *arguments, kept=True, **how)
+
+
+def run_file(
+    script, *arguments, kept=False, code=0, timeout=300, path=None, **environment
+) -> subprocess.CompletedProcess:
     """Runs a file of Python, checks its exit status, and returns what it printed.
 
     Args:
       script: its path.
       arguments: of the command line.
+      kept: whether compiled machines are kept and found, as the command does it by itself.
       code: the exit status expected, or None for any.
       timeout: seconds.
       path: a directory to import from first.
@@ -49,7 +57,7 @@ def run_file(script, *arguments, code=0, timeout=300, path=None, **environment) 
     with tempfile.TemporaryDirectory() as directory:
         files = [pathlib.Path(directory) / "out", pathlib.Path(directory) / "err"]
         variables = dict(os.environ) | environment
-        process = _context.Process(target=_child, args=(script, arguments, files, path and str(path), variables))
+        process = _context.Process(target=_child, args=(script, arguments, files, path and str(path), variables, kept))
         process.start()
         process.join(timeout)
         if process.exitcode is None:
@@ -60,7 +68,7 @@ def run_file(script, *arguments, code=0, timeout=300, path=None, **environment) 
     return subprocess.CompletedProcess([str(script), *arguments], process.exitcode, output, errors)
 
 
-def _child(script, arguments, files, path, variables) -> None:
+def _child(script, arguments, files, path, variables, kept) -> None:
     for number, file in enumerate(files, start=1):
         os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT), number)
     os.environ.clear()
@@ -68,6 +76,10 @@ def _child(script, arguments, files, path, variables) -> None:
     os.chdir("/")
     if path:
         sys.path.insert(0, path)
+    if kept:
+        from azero_jax import compile_cache, execution
+
+        compile_cache.use(execution.user_cache_dir())
     sys.argv = [str(script), *arguments]
     if script.name != "__main__.py":
         sys.path.insert(0, str(script.parent))
