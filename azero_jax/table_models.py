@@ -16,9 +16,8 @@ from azero_jax.learner import Learner
 from azero_jax.objectives import BINARY, CLASSES, NUMBERS
 from azero_jax.program import Program
 
-# What labels are, in words, and the loss that they ask for where nothing else does.
+# What labels are.
 _IN_WORDS = {NUMBERS: "numbers", BINARY: "two classes", CLASSES: "several classes"}
-_LOSSES = {NUMBERS: "rmse", BINARY: "accuracy", CLASSES: "multiclass_accuracy"}
 
 
 class TableModel(NamedTuple):
@@ -111,7 +110,7 @@ def _checked_loss(dataset: Dataset, name: str, loss: str) -> str:
             f"{name}: labels are {_IN_WORDS[needed]}, and the program was found for {_IN_WORDS[wanted]}: expected "
             "labels of that kind (--label and --kind say which)"
         )
-    return loss or _LOSSES[needed]
+    return loss or objectives.usual(dataset.num_classes).name
 
 
 def _columns(

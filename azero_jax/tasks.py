@@ -38,8 +38,9 @@ class Tasks:
       valid_features: float64 [D, M, F].
       valid_labels: float64 [D, M].
       loss: "rmse", fitness 1 - (2 / pi) * atan(root mean squared error); "accuracy", the
-        share of examples classified correctly, with labels 0 and 1; or
-        "multiclass_accuracy", the same with labels 0 to C - 1, where C is at most F.
+        share of examples classified correctly, with labels 0 and 1;
+        "multiclass_accuracy", the same with labels 0 to C - 1, where C is at most F; or
+        another of docs/losses.md.
       num_train_epochs: how often training runs over the examples; each epoch is
         followed by validation and the best one counts. The first runs in order,
         later ones in an order shuffled by `shuffle_seed`.
@@ -49,8 +50,8 @@ class Tasks:
 
     Raises:
       ValueError: an array of wrong rank or size, with words, dates, complex, masked or
-        non-finite values, labels other than 0 and 1 for accuracy, or other than classes
-        for multiclass_accuracy; the message names the argument.
+        non-finite values, labels other than 0 and 1 for losses of two classes, or other than
+        classes for those of several; the message names the argument.
     """
 
     train_features: np.ndarray

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from azero_jax import arguments, lane_forms, objectives
+from azero_jax import arguments, lane_forms, objectives, xla_flags
 from azero_jax.execution import on_cpu, precision
 from azero_jax.objectives import BINARY, CLASSES, LABELS, NUMBERS, Objective, one_hot, sigmoid, squashed
 
@@ -164,6 +164,7 @@ def _check_values(objective: Objective) -> np.ndarray:
     Raises:
       ValueError: a negative number, or none that is finite.
     """
+    xla_flags.apply()  # this may be what starts JAX
     if objective.labels == NUMBERS:
         scores, label = (part.ravel() for part in np.meshgrid(_NUMBERS, _NUMBERS))
         scores = scores[None]

@@ -105,7 +105,7 @@ def missing_flags() -> list[str]:
 def apply() -> None:
     """Sets XLA_FLAGS, and that calls run on their own thread; where JAX has started, prepares what `jit` needs.
 
-    Called when the first evaluator is made or the first program analysed, never on import.
+    Called when the first evaluator is made, the first program analysed or a loss registered, never on import.
     """
     global _late_options
     # The public jax.extend.backend.backends() would itself start the backends.

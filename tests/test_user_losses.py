@@ -207,6 +207,7 @@ def test_a_command_and_its_workers_know_it_by_name(tmp_path):
     command += ["--max_individuals=2000", "--max_experiments=1", "--random_seed=1", "--num_workers=1"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0 and "final fitness" in done.stdout, done.stdout + done.stderr
+    assert "JAX had started" not in done.stderr  # to try the function, which would cost speed
     done = subprocess.run([*command[:5], *command[6:]], capture_output=True, text=True, timeout=300)
     assert done.returncode == 2 and "loss='mine': expected one of" in done.stderr
     assert "Traceback" not in done.stderr
