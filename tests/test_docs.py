@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import pathlib
 import re
 
 import pytest
+import stand_ins
 
 import azero_jax as az
 
@@ -27,11 +30,45 @@ def run(page: pathlib.Path) -> dict:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_what_is_printed_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    tracked = (stand_ins.wandb(monkeypatch), stand_ins.mlflow(monkeypatch)) if page.stem == "tracking" else None
     names = run(page)
+    if tracked:
+        check_tracking(names, *tracked)
     if page.stem == "README":
         assert names["fitness"] > 0.99
         assert names["result"]["individuals"] == 20_000
         assert names["learner"].predict(names["x"][400:]).shape == (100,)
+
+
+def check_tracking(names, wandb, mlflow):
+    """That both packages were told of every report, and of the result."""
+    reports = az.metrics_frame("runs/wandb")
+    assert [data["individuals"] for (data,) in wandb.named("log")] == list(reports["individuals"]) == [10_000, 20_000]
+    assert wandb.named("init")[0][0] == "azero" and wandb[-1] == ("finish",)
+    assert wandb.named("define_metric") == [["*", "individuals"]]
+    result = names["result"]
+    summary = wandb.named("run")[0][0].summary
+    assert summary["final_fitness"] == result["final_fitness"] and "def Learn():" in summary["program"]
+    assert [step for _, step in mlflow.named("log_metrics")[:-1]] == [10_000, 20_000]
+    assert mlflow.named("log_metrics")[-1] == [{"final_fitness": result["final_fitness"]}]
+    assert mlflow.named("log_text")[0][1] == "best_after_10000.txt"
+    assert mlflow.named("log_artifact") == [["runs/mlflow/result.json"]]
+
+
+def test_an_exception_in_on_report_loses_nothing(tmp_path):
+    settings = dataclasses.replace(
+        az.settings_from_flagfile("linear_demo"), random_seed=14, max_individuals=6000, max_experiments=1
+    )
+
+    def fails(record):
+        raise ConnectionError("no network")
+
+    with pytest.raises(ConnectionError):
+        az.run(settings, output_dir=tmp_path / "run", on_report=fails, progress_every=2000)
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert result["status"] == "failed" and "def Learn():" in result["program"] and "no network" in result["error"]
+    resumed = az.run(output_dir=tmp_path / "run", resume=True)
+    assert resumed["individuals"] == 6000 and resumed["status"] == "finished"
 
 
 def test_settings_of_flagfiles_are_those_of_the_command(tmp_path):
