@@ -34,6 +34,7 @@ while search.best()[1] < 0.99 and search.individuals < arguments.individuals:
         told = fitness
         print(f"{search.individuals:>7,} programs: {fitness:.4f}")
 
+program, fitness = search.best()
 print(f"\n{az.simplify(program)}")
 print(f"restarts: {search.restarts}; mean fitness of the population: {np.mean(search.state.fitness):.4f}")
 print(search.scorer.counters)

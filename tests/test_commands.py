@@ -7,7 +7,6 @@ import importlib
 import pathlib
 import subprocess
 import sys
-import venv
 
 import pytest
 from absl.flags import FlagValues
@@ -105,15 +104,3 @@ def test_what_commands_need_is_installed_with_them():
     assert packed == set(data) and len(packed) >= 7
     assert config["options.entry_points"]["console_scripts"].strip() == "azero = azero_jax.commands:main"
     assert {path.stem for path in (ROOT / "scripts" / "flagfiles").glob("*.flags")} == set(flagfile_names())
-
-
-@pytest.mark.slow
-def test_an_installation_elsewhere_works(tmp_path):
-    venv.create(tmp_path / "venv", with_pip=True)
-    binaries = tmp_path / "venv" / "bin"
-    subprocess.run([binaries / "pip", "install", "--quiet", ROOT], check=True, cwd=tmp_path)
-    flags = ["--output_dir=demo", "--random_seed=14", "--max_experiments=1", "--max_individuals=5000"]
-    subprocess.run([binaries / "azero", "evolve", "linear_demo", *flags], check=True, cwd=tmp_path)
-    assert (tmp_path / "demo" / "best_program.txt").exists()
-    listed = subprocess.run([binaries / "azero", "ops"], check=True, capture_output=True, text=True, cwd=tmp_path)
-    assert "MATRIX_GAUSSIAN_SET" in listed.stdout
