@@ -134,6 +134,13 @@ def test_strategies_do_what_the_function_says(name, strategy):
     check_against_the_interpreter(name, strategy, 60, (one.labels, cost, fitness))
 
 
+def test_numbers_that_are_too_far_away_end_a_task_in_validation_too():
+    one = az.register_loss("mine", pinball)
+    error, checked = one.checked_error(jnp.array([[3.0, -1.0]]), jnp.ones((1, 2)))
+    np.testing.assert_allclose(error, [[0.2, 1.8]], rtol=1e-6)
+    assert checked.tolist() == [[2, 2]]
+
+
 @pytest.mark.parametrize(
     ("name", "like"),
     [

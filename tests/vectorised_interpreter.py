@@ -326,6 +326,8 @@ class Interpreter:
         fine = np.ones(self.num_tasks, bool)
         if self.loss == "accuracy":
             return ((self._sigmoid(prediction) > 0.5) != (label > 0.5)).astype(self.dtype), fine
+        if self.loss.endswith("cross_entropy"):
+            self._begin("cost", 0)  # other sums than those of probabilities
         if self.loss == "cross_entropy":
             return self._off(np.logaddexp(0, np.where(label > 0.5, -prediction, prediction))), fine
         if self.prediction == ("v", 2):
