@@ -281,6 +281,21 @@ def test_onnx_of_classes(loss):
     np.testing.assert_allclose(probabilities, learner.predict_proba(x), atol=1e-5)
 
 
+def test_onnx_of_a_predict_that_keeps_something():
+    pytest.importorskip("onnx")
+    runtime = pytest.importorskip("onnxruntime")
+    tasks = tasks_of(4)
+    keeps = Program.from_text(LINEAR.replace("def Learn", "  s3 = s3 + s2\n  s1 = s1 + s3\ndef Learn"))
+    learner = Learner(keeps, memory=MEMORY).fit(tasks.train_features[0], tasks.train_labels[0])
+    with pytest.raises(ValueError, match="Predict keeps s3 from one row to the next"):
+        to_onnx(learner)
+    model = to_onnx(learner, independent=True).SerializeToString()
+    x = tasks.valid_features[0]
+    (measured,) = runtime.InferenceSession(model, providers=["CPUExecutionProvider"]).run(None, {"X": np.float32(x)})
+    assert not np.allclose(learner.predict(x), learner.predict(x, independent=True))
+    np.testing.assert_allclose(measured, learner.predict(x, independent=True), rtol=1e-5, atol=1e-5)
+
+
 def test_what_cannot_be_exported_is_named():
     tasks = tasks_of(4)
     keeps = Program.from_text("def Setup():\n s3 = 0.1\ndef Predict():\n s2 = s2 + s3\n s1 = s2 * s3\n")

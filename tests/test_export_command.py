@@ -74,7 +74,7 @@ def test_a_model_in_onnx_predicts_from_the_columns_of_the_table(table, tmp_path)
     program, output = tmp_path / "linear.txt", tmp_path / "model.onnx"
     program.write_text(LINEAR)
     done = run_azero("export", program, f"--data={path}", "--label=kind", f"--epochs={EPOCHS}", f"--output={output}")
-    assert f"trained on 60 rows, {EPOCHS} times: fitness on the same rows" in done.stderr
+    assert f"trained on 60 rows, {EPOCHS} times: on the same rows" in done.stderr
     session = runtime.InferenceSession(output.read_bytes(), providers=["CPUExecutionProvider"])
     label, probabilities = session.run(None, {"X": x.astype(np.float32)})
     assert set(label) == {"yes", "no"} and np.mean(label == labels) > 0.9

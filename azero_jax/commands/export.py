@@ -12,9 +12,10 @@ import sys
 from typing import Any, NamedTuple
 
 import azero_jax as az
-from azero_jax import claims, files, objectives, own_data, records, table_models, trivial
+from azero_jax import claims, dataflow, files, objectives, own_data, records, table_models, trivial
 from azero_jax.command_line import FLAGS, Command, Group, check_writable
 from azero_jax.datasets import SOURCE_FIELDS, Source
+from azero_jax.export import Columns
 from azero_jax.flags import OF_DATA, define_own_data
 from azero_jax.initial_programs import HAND_WRITTEN
 from azero_jax.notices import tell_once
@@ -210,7 +211,7 @@ def _model(subject: Subject) -> bytes:
     az.set_xla_flags()
     found = _table(subject)
     if found is None:
-        return az.to_onnx(_trained_on_a_task(subject)).SerializeToString()
+        return _onnx(_trained_on_a_task(subject))
     source, how = found
     try:
         model = table_models.train(subject.program, source, kind=FLAGS.kind, loss=subject.loss(), **how)
@@ -220,8 +221,21 @@ def _model(subject: Subject) -> bytes:
     if not trivial.reads_features(subject.program, model.learner.objective.vector_labels):
         tell_once(trivial.NOTE)
     times = f"{model.learner.epochs} times" if model.learner.epochs > 1 else "once"
-    print(f"trained on {model.rows:,} rows, {times}: fitness on the same rows {model.fitness:.4f}", file=sys.stderr)
-    return az.to_onnx(model.learner, model.columns).SerializeToString()
+    score = f"{model.fitness:.1%} right" if model.learner.objective.has_classes else f"fitness {model.fitness:.4f}"
+    print(f"trained on {model.rows:,} rows, {times}: on the same rows {score}", file=sys.stderr)
+    return _onnx(model.learner, model.columns)
+
+
+def _onnx(learner: az.Learner, columns: Columns | None = None) -> bytes:
+    """A fitted learner in ONNX; what its Predict keeps from row to row is said, and left out."""
+    carried = dataflow.carried_by_predict(learner.program, learner.objective.vector_labels)
+    if carried:
+        print(
+            f"note: Predict keeps {', '.join(sorted(carried))} from one row to the next; in the model each row begins "
+            "with the memory after training",
+            file=sys.stderr,
+        )
+    return az.to_onnx(learner, columns, independent=True).SerializeToString()
 
 
 def _table(subject: Subject) -> tuple[Source, dict[str, Any]] | None:

@@ -55,17 +55,18 @@ class Columns(NamedTuple):
         return (projected - self.shift) / self.spread
 
 
-def to_onnx(learner: Learner, columns: Columns | None = None) -> Any:
-    """An `onnx.ModelProto` that predicts as a fitted learner does.
+def to_onnx(learner: Learner, columns: Columns | None = None, *, independent: bool = False) -> Any:
+    """An `onnx.ModelProto` that predicts as a fitted learner does, each row alone.
 
     Its input is "X", [n, F], of the learner's dtype. Its output is for losses of numbers
     "prediction", [n]; else "label", [n], and "probabilities", [n, C].
 
     Args:
-      learner: fitted. Its Predict must treat each row alone: write no address that it reads
-        before, and draw nothing.
+      learner: fitted. Its Predict must draw nothing.
       columns: what becomes of a table before the learner sees it; then X is [n, columns].
         Labels are its names of classes: int64 if all are whole numbers, else texts.
+      independent: as of `Learner.predict`: each row begins with the memory after training.
+        Without it, a Predict that keeps something for the next row is refused.
 
     Raises:
       ImportError: the package onnx is missing.
@@ -77,6 +78,13 @@ def to_onnx(learner: Learner, columns: Columns | None = None) -> Any:
         raise ImportError("to_onnx needs the package onnx: pip install azero_jax[onnx]") from error
     if not isinstance(learner, Learner):
         raise ValueError(f"learner: expected a Learner, got {type(learner).__name__}")
+    carried = dataflow.carried_by_predict(learner.program, learner.objective.vector_labels)
+    if carried and not independent:
+        names = ", ".join(sorted(carried))
+        raise ValueError(
+            f"to_onnx: Predict keeps {names} from one row to the next: expected rows that are alone; with "
+            "independent=True each begins with the memory after training"
+        )
     graph = _Graph(onnx, learner, columns)
     graph.write()
     model = onnx.helper.make_model(
@@ -120,10 +128,6 @@ class _Graph:
         """Writes everything."""
         size, dtype = self.size, self.dtype
         program = self.learner.program
-        carried = dataflow.carried_by_predict(program, self.vector_labels)
-        if carried:
-            names = ", ".join(sorted(carried))
-            raise ValueError(f"to_onnx: Predict keeps {names} from one row to the next: expected rows that are alone")
         self.constants |= {
             "zero": np.zeros((), dtype),
             "one": np.ones((), dtype),
