@@ -51,9 +51,23 @@ def test_custom_op():
 
 
 @pytest.mark.thorough
+def test_custom_loss():
+    printed = run_example("custom_loss", "--individuals=3000").stdout
+    (before, below), (after, above) = re.findall(r"fitness (0\.\d+), above (\d+)% of the labels", printed)
+    assert float(after) > float(before) + 0.08 and abs(int(below) - 50) < 5 and abs(int(above) - 90) < 5
+
+
+@pytest.mark.thorough
 def test_custom_task():
     printed = run_example("custom_task", "--individuals=2000").stdout
     assert re.search(r"search fitness 0\.\d+, on tasks of other seeds 0\.\d+", printed)
+
+
+def test_what_they_register_is_known_to_commands():
+    ops = run_azero("ops", "clip", f"--import={EXAMPLES / 'custom_op.py'}").stdout
+    assert "clip" in ops
+    named = ["--loss=pinball", "--format=jax", f"--import={EXAMPLES / 'custom_loss.py'}"]
+    assert "Loss: pinball" in run_azero("export", "linear", *named).stdout
 
 
 @pytest.mark.thorough
