@@ -14,7 +14,8 @@ from azero_jax.mutation import SearchSpace
 from azero_jax.ops import Op
 from azero_jax.program import Instruction, MemorySize, Population, Program
 from azero_jax.scoring import EquivalenceSettings, HurdleSettings, TrainBudgetSettings
-from azero_jax.search import EvaluationSettings, Search, SearchSettings
+from azero_jax.search import Search
+from azero_jax.search_settings import EvaluationSettings, SearchSettings
 from azero_jax.settings import IslandSettings, MigrationSettings, Settings
 from azero_jax.task_specs import make_tasks, register_task, tasks_from_arrays
 from azero_jax.tasks import Tasks

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from azero_jax.execution import require_memory
 from azero_jax.program import Population
-from azero_jax.search import SearchSettings
+from azero_jax.search_settings import SearchSettings
 from azero_jax.text import MAX_LINES
 
 # Bytes of an entry of a fitness cache, of a program on its own, and of an island apart from

@@ -49,15 +49,29 @@ def save(directory: pathlib.Path, state: dict, arrays: dict[str, np.ndarray]) ->
     existing = _files(directory)
     number = existing[-1][0] + 1 if existing else 1
     path = directory / f"state-{number:08d}.npz"
+    with directory_at_once(directory) as present:
+        write(present / path.name, state, arrays)
+    for _, old in _files(directory)[:-_KEPT]:
+        old.unlink(missing_ok=True)
+    return path
+
+
+def write(path: pathlib.Path, state: dict, arrays: dict[str, np.ndarray]) -> None:
+    """Writes one file.
+
+    Args:
+      path: of the file.
+      state: JSON values.
+      arrays: by name.
+
+    Raises:
+      OSError: no room or no permission; what was there is untouched.
+    """
     buffer = io.BytesIO()
     text = np.frombuffer(to_json(state).encode(), np.uint8)
     np.savez_compressed(buffer, **{_STATE: text}, **arrays)  # type: ignore[arg-type]
     content = buffer.getvalue()
-    with directory_at_once(directory) as present:
-        write_atomically(present / path.name, content + _MARK + hashlib.sha256(content).digest())
-    for _, old in _files(directory)[:-_KEPT]:
-        old.unlink(missing_ok=True)
-    return path
+    write_atomically(path, content + _MARK + hashlib.sha256(content).digest())
 
 
 def _as_it_is(state: dict, arrays: dict[str, np.ndarray]) -> tuple[dict, dict[str, np.ndarray]]:
@@ -88,7 +102,7 @@ def load_checked(directory: pathlib.Path, check: Callable[[dict, dict[str, np.nd
     failures: list[tuple[pathlib.Path, str]] = []
     for _, path in reversed(_files(directory)):
         try:
-            content = check(*_read(path))
+            content = check(*read(path))
         except OtherVersion as error:
             raise ValueError(f"cannot resume: {path}: {error}") from None
         except (OSError, ValueError) as error:
@@ -110,7 +124,7 @@ class OtherVersion(Exception):
     """A whole checkpoint of another azero_jax."""
 
 
-def _read(path: pathlib.Path) -> tuple[dict, dict[str, np.ndarray]]:
+def read(path: pathlib.Path) -> tuple[dict, dict[str, np.ndarray]]:
     """State and arrays of a file.
 
     Raises:
@@ -187,7 +201,7 @@ def clear(directory: pathlib.Path, but_whole: bool = False) -> None:
 
 def _is_whole(path: pathlib.Path) -> bool:
     try:
-        _read(path)
+        read(path)
     except (OSError, ValueError):
         return False
     return True

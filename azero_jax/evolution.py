@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from typing import NamedTuple
 
 import numpy as np
 
 from azero_jax import arguments
 from azero_jax.initial_programs import initial_population
+from azero_jax.lineage import Lineage, Parents
 from azero_jax.mutation import CONSTANT_MUTATIONS, Mutator
 from azero_jax.program import Population, Program
 from azero_jax.scoring import Scorer
@@ -90,6 +92,7 @@ class EvolutionState:
       oldest: index of the oldest program, the next to be replaced.
       individuals: programs made so far, the initial ones and cache hits included.
       rng: makes every random choice.
+      lineage: where the programs come from.
     """
 
     population: Population
@@ -97,6 +100,7 @@ class EvolutionState:
     oldest: int
     individuals: int
     rng: np.random.Generator
+    lineage: Lineage
 
     def best(self) -> tuple[Program, float]:
         """The fittest program of the population and its fitness."""
@@ -104,40 +108,89 @@ class EvolutionState:
         return self.population[index], float(self.fitness[index])
 
 
-def start(settings: EvolutionSettings, mutator: Mutator, scorer: Scorer, rng: np.random.Generator) -> EvolutionState:
-    """Makes and scores the initial population; `rng` is used from then on."""
-    population = initial_population(settings.initial_population, settings.population_size, mutator.space, rng)
-    state = EvolutionState(population, scorer.score(population), 0, len(population), rng)
-    scorer.move_hurdle(state.fitness, -1, state.individuals)
+class Children(NamedTuple):
+    """Programs that have been made and are not yet in the population.
+
+    Attributes:
+      programs: n of them.
+      parents: what they were made from.
+    """
+
+    programs: Population
+    parents: Parents
+
+
+def start(
+    settings: EvolutionSettings, mutator: Mutator, scorer: Scorer | None, rng: np.random.Generator, island: int = 0
+) -> EvolutionState:
+    """Makes the initial population, and scores it.
+
+    Args:
+      settings, mutator: of the search.
+      scorer: of programs; None leaves fitness 0.
+      rng: used from then on.
+      island: number of the search.
+    """
+    size = settings.population_size
+    population = initial_population(settings.initial_population, size, mutator.space, rng)
+    fitness = np.zeros(size) if scorer is None else scorer.score(population)
+    state = EvolutionState(population, fitness, 0, size, rng, Lineage(population, island))
+    if scorer is not None:
+        scorer.move_hurdle(state.fitness, -1, state.individuals)
     return state
+
+
+def make_children(state: EvolutionState, settings: EvolutionSettings, mutator: Mutator) -> Children:
+    """Copies and mutates the winners of `child_batch_size` tournaments."""
+    rng = state.rng
+    contestants = rng.integers(0, settings.population_size, (settings.child_batch_size, settings.tournament_size))
+    winners = np.argmax(state.fitness[contestants], axis=1)
+    slots = contestants[np.arange(len(winners)), winners]
+    children = state.population.take(slots)
+    mutated = np.flatnonzero(rng.random(len(children)) < settings.mutate_prob)
+    mutator.mutate(children, mutated, rng)
+    return Children(children, state.lineage.parents_at(slots))
+
+
+def let_in(state: EvolutionState, children: Children, fitness: np.ndarray) -> np.ndarray:
+    """Puts children and their fitness (float64 [n]) in place of the oldest programs.
+
+    Returns:
+      Their ids, int64 [n].
+    """
+    size, count = len(state.population), len(children.programs)
+    slots = (state.oldest + np.arange(count)) % size
+    state.individuals += count
+    ids = replace(state, slots, children, fitness)
+    state.oldest = (state.oldest + count) % size
+    return ids
 
 
 def step(
     state: EvolutionState, settings: EvolutionSettings, mutator: Mutator, scorer: Scorer
-) -> tuple[Population, np.ndarray]:
+) -> tuple[Population, np.ndarray, np.ndarray]:
     """Makes `child_batch_size` children and puts them in place of the oldest programs.
 
     Returns:
-      The children and their fitness, float64 [child_batch_size].
+      The children, their fitness, float64 [child_batch_size], and their ids, int64 [child_batch_size].
     """
-    rng, size = state.rng, settings.population_size
-    contestants = rng.integers(0, size, (settings.child_batch_size, settings.tournament_size))
-    winners = np.argmax(state.fitness[contestants], axis=1)
-    children = state.population.take(contestants[np.arange(len(winners)), winners])
-    mutated = np.flatnonzero(rng.random(len(children)) < settings.mutate_prob)
-    mutator.mutate(children, mutated, rng)
-    fitness = scorer.score(children)
-    slots = (state.oldest + np.arange(len(children))) % size
-    replace(state, slots, children, fitness)
-    state.oldest = (state.oldest + len(children)) % size
-    state.individuals += len(children)
-    scorer.move_hurdle(state.fitness, state.individuals - len(children), state.individuals)
-    return children, fitness
+    children = make_children(state, settings, mutator)
+    fitness = scorer.score(children.programs)
+    ids = let_in(state, children, fitness)
+    scorer.move_hurdle(state.fitness, state.individuals - len(ids), state.individuals)
+    return children.programs, fitness, ids
 
 
-def replace(state: EvolutionState, slots: np.ndarray, programs: Population, fitness: np.ndarray) -> None:
-    """Puts programs and their fitness into slots (int64 [n]) of the population."""
-    state.population.code[slots] = programs.code
-    state.population.constants[slots] = programs.constants
-    state.population.lengths[slots] = programs.lengths
+def replace(state: EvolutionState, slots: np.ndarray, children: Children, fitness: np.ndarray) -> np.ndarray:
+    """Puts programs and their fitness into slots (int64 [n]) of the population.
+
+    Returns:
+      Their ids, int64 [n].
+    """
+    population, programs = state.population, children.programs
+    ids = state.lineage.replace(population, state.fitness, slots, children.parents, state.individuals)
+    population.code[slots] = programs.code
+    population.constants[slots] = programs.constants
+    population.lengths[slots] = programs.lengths
     state.fitness[slots] = fitness
+    return ids

@@ -20,8 +20,9 @@ from azero_jax.initial_programs import HAND_WRITTEN
 from azero_jax.learner import FitError, Learner
 from azero_jax.mutation import SearchSpace
 from azero_jax.packed import power_of_two
-from azero_jax.program import MemorySize, Population, Program
-from azero_jax.search import EvaluationSettings, Search, SearchSettings, make_evaluator
+from azero_jax.program import MemorySize, Program
+from azero_jax.search import Search
+from azero_jax.search_settings import EvaluationSettings, SearchSettings, make_evaluator
 from azero_jax.tasks import Tasks
 from azero_jax.trivial import is_trivial
 
@@ -276,11 +277,7 @@ def fit(
     others = [split_tasks(features, labels, loss, _TASKS, rng) for _ in range(_SELECT_PARTS)]
     programs = starting_programs(start, loss)
     settings = search_settings(loss, budget.population_size(), not programs, num_threads)
-    search = Search(tasks, settings, seed=rng, random_ops_seed=seed)
-    if programs:
-        size = settings.evolution.population_size
-        given = Population.from_programs(programs, settings.space.max_sizes)
-        search.immigrate(np.arange(size), given.take(np.arange(size) % len(programs)))
+    search = Search(tasks, settings, seed=rng, random_ops_seed=seed, initial=programs or None)
     while not budget.used_up(time.monotonic() - began, search.individuals):
         search.step()
 

@@ -40,7 +40,7 @@ from azero_jax.command_line import FLAGS, Group, find_flagfile, give, no_more, p
 from azero_jax.evolution import EvolutionSettings
 from azero_jax.program import MemorySize
 from azero_jax.scoring import EquivalenceSettings, HurdleSettings, TrainBudgetSettings
-from azero_jax.search import EvaluationSettings
+from azero_jax.search_settings import EvaluationSettings
 from azero_jax.settings import IslandSettings, MigrationSettings, Settings
 from azero_jax.text import COMPONENT_FUNCTIONS
 

@@ -8,6 +8,8 @@ affine regression, softmax regression and its network, which the release does no
 from __future__ import annotations
 
 import pathlib
+import re
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -114,15 +116,17 @@ HAND_WRITTEN = {
 }
 NAMES = (*HAND_WRITTEN, "random")
 _RANDOM_REST = "random:"
+_BETWEEN = "---"
 
 
 def initial_population(name: str, size: int, space: SearchSpace, rng: np.random.Generator) -> Population:
     """Programs to start from.
 
     Args:
-      name: one of `NAMES`, or the path of a file with a program's text. With "random:"
-        in front of a program, component functions that may be mutated are random, and only
-        the frozen ones are the program's.
+      name: one of `NAMES`, the path of a file with programs, or their text itself. Lines of
+        "---" stand between programs, which are taken in turn. With "random:" in front of
+        a name or a path, component functions that may be mutated are random, and only the
+        frozen ones are the program's.
       size: programs to make.
       space: the search space; a hand-written program is padded with no-ops to its
         initial sizes.
@@ -144,22 +148,50 @@ def initial_population(name: str, size: int, space: SearchSpace, rng: np.random.
     return population
 
 
+def text_of_programs(programs: Sequence[Program]) -> str:
+    """Programs as text that `initial_population` takes.
+
+    Raises:
+      TypeError: something that is no sequence of programs.
+      ValueError: no programs.
+    """
+    texts = [program.to_text() for program in Population.from_programs(programs)]
+    if not texts:
+        raise ValueError("programs: none: expected one or more to start from")
+    return f"{_BETWEEN}\n".join(texts)
+
+
 def _fill_with(population: Population, name: str, space: SearchSpace) -> None:
-    """Makes every program the one of a name or file."""
-    if name in HAND_WRITTEN:
-        program = Program.from_text(HAND_WRITTEN[name], space.memory)
-    else:
-        try:
-            program = Program.from_text(pathlib.Path(name).read_text(), space.memory)
-        except ValueError as error:
-            raise ValueError(f"{name}: {error}") from error
+    """Makes every program one of those of a name, file or text, in turn."""
+    given = Population.from_programs(_read(name, space))
     for index, function in enumerate(COMPONENT_FUNCTIONS):
-        if program.lengths[index] > space.max_sizes[index]:
+        longest = int(given.lengths[:, index].max())
+        if longest > space.max_sizes[index]:
             raise ValueError(
-                f"{name}: {function} has {program.lengths[index]} instructions, "
+                f"{_called(name)}: {function} has {longest} instructions, "
                 f"the search space allows {space.max_sizes[index]}"
             )
-    single = Population.from_programs([program], space.max_sizes)
-    population.code[:] = single.code
-    population.constants[:] = single.constants
-    population.lengths[:] = np.maximum(space.initial_sizes, single.lengths)
+    given = Population.from_programs(list(given), space.max_sizes).take(np.arange(len(population)) % len(given))
+    population.code[:] = given.code
+    population.constants[:] = given.constants
+    population.lengths[:] = np.maximum(space.initial_sizes, given.lengths)
+
+
+def _read(name: str, space: SearchSpace) -> list[Program]:
+    """The programs of a name, a file or a text."""
+    if name in HAND_WRITTEN:
+        return [Program.from_text(HAND_WRITTEN[name], space.memory)]
+    text = name if "\n" in name else pathlib.Path(name).read_text()
+    parts = re.split(rf"^{_BETWEEN}-*[ \t]*$", text, flags=re.MULTILINE)
+    programs = []
+    for number, part in enumerate(parts, 1):
+        try:
+            programs.append(Program.from_text(part, space.memory))
+        except ValueError as error:
+            which = f", program {number}" if len(parts) > 1 else ""
+            raise ValueError(f"{_called(name)}{which}: {error}") from error
+    return programs
+
+
+def _called(name: str) -> str:
+    return "initial programs" if "\n" in name else name

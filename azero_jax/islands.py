@@ -14,15 +14,15 @@ from typing import NamedTuple
 import numpy as np
 
 from azero_jax.equivalence import structural_keys
+from azero_jax.lineage import Ancestors, Parents
 from azero_jax.program import Population
-from azero_jax.search import Search
+from azero_jax.search import History, Migrants, Search
 from azero_jax.settings import Settings, island_seeds
+from azero_jax.snapshots import Snapshot
 from azero_jax.task_specs import make_tasks
 
 # Keeps the draws of exchanges apart from those of islands.
 _EXCHANGE_SEED = 1_000_000_007
-
-Snapshot = tuple[dict, dict[str, np.ndarray]]
 
 
 class IslandStatus(NamedTuple):
@@ -139,7 +139,7 @@ class IslandGroup:
             for programs, fitness in (search.finalists() for search in self._searches)
         ]
 
-    def emigrants(self) -> list[Population]:
+    def emigrants(self) -> list[Migrants]:
         """Copies of the programs that leave each island; `immigrate` fills their places."""
         programs = []
         for place, search in enumerate(self._searches):
@@ -148,10 +148,14 @@ class IslandGroup:
             programs.append(leaving)
         return programs
 
-    def immigrate(self, programs: Sequence[Population]) -> None:
-        """Puts programs in the places of those that left, one population for each island."""
+    def immigrate(self, programs: Sequence[Migrants]) -> None:
+        """Puts programs in the places of those that left, as many for each island."""
         for search, places, arriving in zip(self._searches, self._leaving, programs):
             search.immigrate(places, arriving)
+
+    def histories(self) -> list[History]:
+        """How each island found its best programs."""
+        return [search.history() for search in self._searches]
 
     def snapshot(self) -> list[Snapshot]:
         """Where each island is, for a group that goes on from there."""
@@ -168,7 +172,7 @@ def _make_search(
     if not search.evaluation.num_threads:
         search = dataclasses.replace(search, evaluation=dataclasses.replace(search.evaluation, num_threads=num_threads))
     if snapshot is None:
-        return Search(tasks, search, seed=search_rng, random_ops_seed=settings.random_seed)
+        return Search(tasks, search, seed=search_rng, random_ops_seed=settings.random_seed, island=number)
     return Search.from_snapshot(tasks, search, *snapshot, random_ops_seed=settings.random_seed)
 
 
@@ -194,7 +198,7 @@ def _count_unique(search: Search) -> int:
     return len(np.unique(keys))
 
 
-def arrivals(settings: Settings, experiment: int, exchange: int, leaving: Sequence[Population]) -> list[Population]:
+def arrivals(settings: Settings, experiment: int, exchange: int, leaving: Sequence[Migrants]) -> list[Migrants]:
     """What each island gets in an exchange: as many programs as left it, drawn from those of all islands.
 
     Args:
@@ -204,9 +208,16 @@ def arrivals(settings: Settings, experiment: int, exchange: int, leaving: Sequen
     """
     rng = np.random.default_rng([settings.random_seed, experiment, _EXCHANGE_SEED, exchange])
     pool = Population(
-        np.concatenate([programs.code for programs in leaving]),
-        np.concatenate([programs.constants for programs in leaving]),
-        np.concatenate([programs.lengths for programs in leaving]),
-        leaving[0].capacity,
+        np.concatenate([migrants.programs.code for migrants in leaving]),
+        np.concatenate([migrants.programs.constants for migrants in leaving]),
+        np.concatenate([migrants.programs.lengths for migrants in leaving]),
+        leaving[0].programs.capacity,
     )
-    return [pool.take(rng.choice(len(pool), len(programs), replace=False)) for programs in leaving]
+    ids, generations = (np.concatenate(parts) for parts in zip(*(migrants.parents for migrants in leaving)))
+    ancestors = Ancestors.joined([migrants.ancestors for migrants in leaving])
+    arriving = []
+    for migrants in leaving:
+        drawn = rng.choice(len(pool), len(migrants.programs), replace=False)
+        parents = Parents(ids[drawn], generations[drawn])
+        arriving.append(Migrants(pool.take(drawn), parents, ancestors.of(parents.ids)))
+    return arriving

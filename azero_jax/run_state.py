@@ -16,9 +16,9 @@ import numpy as np
 
 from azero_jax import checkpoint, records, snapshots
 from azero_jax.files import to_json
-from azero_jax.islands import Snapshot
 from azero_jax.program import Program
 from azero_jax.settings import MAY_CHANGE, Settings
+from azero_jax.snapshots import Snapshot
 from azero_jax.version import __version__, versions
 
 _LARGEST = 2**63 - 1

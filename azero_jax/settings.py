@@ -13,7 +13,7 @@ import numpy as np
 
 from azero_jax import arguments
 from azero_jax.baselines import check_baseline
-from azero_jax.search import SearchSettings
+from azero_jax.search_settings import SearchSettings
 from azero_jax.task_specs import agreed_vector_labels, same_tasks
 
 _MOST_FUNNEL_ROUNDS = 20

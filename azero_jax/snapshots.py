@@ -6,16 +6,23 @@ that somebody else has made: everything that a search goes on from is checked fi
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
+import pathlib
 from typing import NamedTuple
 
 import numpy as np
 
-from azero_jax import records
-from azero_jax.islands import Snapshot
+from azero_jax import checkpoint, records
+from azero_jax.lineage import NO_PARENT, most_leavers
 from azero_jax.ops import MAX_CONSTANTS
 from azero_jax.program import Population
 from azero_jax.scoring import Counters
-from azero_jax.search import SearchSettings
+from azero_jax.search_settings import SearchSettings
+from azero_jax.tasks import Tasks
+from azero_jax.version import versions
+
+Snapshot = tuple[dict, dict[str, np.ndarray]]
 
 _POPULATIONS = ("", "hall.")
 _CACHES = ("expressions.", "behaviours.")
@@ -32,6 +39,7 @@ class _Record(NamedTuple):
     improved_at: int
     restarted_at: int
     restarts: int
+    own_fitness: bool
 
 
 def check(snapshot: Snapshot, settings: SearchSettings) -> None:
@@ -53,6 +61,7 @@ def check(snapshot: Snapshot, settings: SearchSettings) -> None:
     if not 1 <= count <= most:
         raise ValueError(f"a hall of fame of {count}: expected 1 to {most}")
     _check_population(arrays, "hall.", count, record.capacity, settings)
+    _check_lineage(arrays, size, count, settings)
     for prefix in _CACHES:
         count = len(_array(arrays, f"{prefix}keys", np.uint64, (None,)))
         if count > settings.equivalence.cache_size:
@@ -103,6 +112,35 @@ def _check_population(
     population.check_addresses(settings.space.memory)
 
 
+def _check_lineage(arrays: dict[str, np.ndarray], size: int, hall_size: int, settings: SearchSettings) -> None:
+    """Checks where programs come from; a parent need not be there."""
+    hall_ids = _at_least(arrays, "hall.ids", 0, (hall_size,))
+    improvements = _at_least(arrays, "improvements", 0, (None, 2))
+    pinned = _at_least(arrays, "lineage.pinned", 0, (None,))
+    if not np.array_equal(pinned, np.concatenate([improvements[:, 0], hall_ids])):
+        raise ValueError("lineage.pinned: expected the programs of improvements and hall.ids")
+    _at_least(arrays, "lineage.living", NO_PARENT, (size, 4))
+    matters = _array(arrays, "lineage.matters", np.int8, (size,))
+    if not np.isin(matters, (0, 1)).all():
+        raise ValueError("lineage.matters: expected 0 or 1")
+    _at_least(arrays, "lineage.counts", 0, (2,))
+    for part in ("left", "dead"):
+        prefix = f"lineage.{part}."
+        count = len(_at_least(arrays, f"{prefix}facts", NO_PARENT, (None, 4)))
+        _check_population(arrays, prefix, count, settings.space.max_sizes, settings)
+    most = most_leavers(size, sum(settings.space.max_sizes))
+    if len(arrays["lineage.left.facts"]) > most:
+        raise ValueError(f"lineage.left: expected at most {most}")
+
+
+def _at_least(arrays: dict[str, np.ndarray], name: str, least: int, shape: tuple[int | None, ...]) -> np.ndarray:
+    """An int64 array by name, as `_array`, of numbers that are not too small."""
+    array = _array(arrays, name, np.int64, shape)
+    if (array < least).any():
+        raise ValueError(f"{name}: {array.min()}: expected {least} or more")
+    return array
+
+
 def _array(arrays: dict[str, np.ndarray], name: str, dtype: type, shape: tuple[int | None, ...]) -> np.ndarray:
     """An array by name, of a dtype and a shape whose open sizes are None."""
     if name not in arrays:
@@ -123,3 +161,72 @@ def best(snapshot: Snapshot) -> tuple[str, float]:
     index = int(np.argmax(arrays["fitness"]))
     population = Population(arrays["code"], arrays["constants"], arrays["lengths"], tuple(values["capacity"]))
     return population[index].to_text(), float(arrays["fitness"][index])
+
+
+# Files of one search.
+
+
+class SavedSearch(NamedTuple):
+    """What a file of a search holds.
+
+    Attributes:
+      settings, random_ops_seed: of the search.
+      snapshot: where it is.
+    """
+
+    settings: SearchSettings
+    random_ops_seed: int
+    snapshot: Snapshot
+
+
+def save(path: pathlib.Path, tasks: Tasks, settings: SearchSettings, random_ops_seed: int, snapshot: Snapshot) -> None:
+    """Writes a search to a file, whole or not at all.
+
+    Raises:
+      OSError: it cannot be written.
+    """
+    values, arrays = snapshot
+    content = {
+        "versions": versions(),
+        "tasks": _digest(tasks),
+        "settings": dataclasses.asdict(settings),
+        "random_ops_seed": random_ops_seed,
+        "search": values,
+    }
+    checkpoint.write(path, content, arrays)
+
+
+def load(path: pathlib.Path, tasks: Tasks) -> SavedSearch:
+    """Reads what `save` wrote, and warns of other versions.
+
+    Args:
+      path: of the file.
+      tasks: those of the search.
+
+    Raises:
+      ValueError: the file is damaged, or of other tasks or another azero_jax.
+      OSError: it cannot be read.
+    """
+    try:
+        content, arrays = checkpoint.read(path)
+        written_by = checkpoint.check_version(content)
+        settings = records.read(SearchSettings, content.get("settings"), "settings")
+        seed = records.read(int, content.get("random_ops_seed"), "random_ops_seed")
+        if content.get("tasks") != _digest(tasks):
+            raise ValueError("saved with other tasks than these: expected the same")
+        snapshot = content.get("search"), arrays
+        check(snapshot, settings)  # type: ignore[arg-type]
+    except (ValueError, checkpoint.OtherVersion) as error:
+        raise ValueError(f"{path}: {error}") from error
+    checkpoint.warn_of_versions(written_by)
+    return SavedSearch(settings, seed, snapshot)  # type: ignore[arg-type]
+
+
+def _digest(tasks: Tasks) -> str:
+    """Which tasks they are."""
+    found = hashlib.sha256()
+    for field in dataclasses.fields(tasks):
+        value = getattr(tasks, field.name)
+        found.update(f"{field.name} {value.dtype} {value.shape}".encode() if isinstance(value, np.ndarray) else b"")
+        found.update(np.ascontiguousarray(value).tobytes() if isinstance(value, np.ndarray) else repr(value).encode())
+    return found.hexdigest()

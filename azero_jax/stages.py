@@ -17,7 +17,7 @@ from azero_jax.initial_programs import initial_population
 from azero_jax.mutation import Mutator
 from azero_jax.program import MemorySize, Program
 from azero_jax.scoring import Scorer, combine
-from azero_jax.search import SearchSettings, make_evaluator
+from azero_jax.search_settings import SearchSettings, make_evaluator
 from azero_jax.settings import Settings, island_seeds
 from azero_jax.task_specs import TaskSettings, changed, given_parameters, make_tasks
 from azero_jax.tasks import Tasks

@@ -26,8 +26,10 @@ import jax
 
 from azero_jax import extensions, notices, ops, worker_process
 from azero_jax.execution import available_cores
-from azero_jax.islands import Finalists, IslandGroup, IslandReport, IslandStatus, Snapshot, arrivals
+from azero_jax.islands import Finalists, IslandGroup, IslandReport, IslandStatus, arrivals
+from azero_jax.search import History
 from azero_jax.settings import Settings
+from azero_jax.snapshots import Snapshot
 from azero_jax.task_specs import given_parameters
 
 # Deadlines. A worker's own thread beats every second, also while it compiles; one that has not
@@ -193,6 +195,10 @@ class Islands:
     def finalists(self) -> list[Finalists]:
         """What each island proposes at the end."""
         return self._ask(IslandGroup.finalists)
+
+    def histories(self) -> list[History]:
+        """How each island found its best programs."""
+        return self._ask(IslandGroup.histories)
 
     def snapshot(self) -> list[Snapshot]:
         """Where each island is."""

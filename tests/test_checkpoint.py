@@ -112,7 +112,7 @@ def changes_of_arrays(arrays):
         yield lambda state, arrays, name=name: arrays.update({name: arrays[name].astype(np.float32)})
         if len(array) > 1:
             yield lambda state, arrays, name=name: arrays.update({name: arrays[name][1:]})
-        if array.dtype != np.uint64 and "constants" not in name:
+        if array.size and array.dtype != np.uint64 and "constants" not in name:
             yield lambda state, arrays, name=name: arrays.update({name: np.full_like(arrays[name], -7)})
 
 

@@ -12,9 +12,11 @@ from island_runs import SPACE, TASKS, records_of, search_settings, settings
 
 from azero_jax import MemorySize, Program
 from azero_jax.evolution import EvolutionSettings
+from azero_jax.hall_of_fame import HallOfFame
 from azero_jax.islands import arrivals
+from azero_jax.lineage import Ancestors, Parents
 from azero_jax.program import Population
-from azero_jax.search import HallOfFame, Search, SearchSettings
+from azero_jax.search import Migrants, Search, SearchSettings
 from azero_jax.settings import IslandSettings, MigrationSettings, Settings
 from azero_jax.workers import Islands
 
@@ -74,12 +76,13 @@ def test_the_hall_of_fame_keeps_the_best_of_all_times():
     texts = [f"def Predict():\n  s1 = {number}.0\n" for number in range(6)]
     population = Population.from_programs([Program.from_text(text) for text in texts])
     hall = HallOfFame(3)
-    hall.add(population, np.array([0.1, 0.5, 0.5, 0.2, 0.4, 0.3]))
+    hall.add(population, np.array([0.1, 0.5, 0.5, 0.2, 0.4, 0.3]), np.arange(6))
     assert hall.fitness == [0.5, 0.4, 0.3]
     assert hall.programs == [population[1], population[4], population[5]]
-    hall.add(population, np.array([0.35, 0.5, 0.9, 0.0, 0.0, 0.0]))
+    hall.add(population, np.array([0.35, 0.5, 0.9, 0.0, 0.0, 0.0]), np.arange(6, 12))
     assert hall.fitness == [0.9, 0.5, 0.4]
     assert hall.programs == [population[2], population[1], population[4]]
+    assert hall.ids == [8, 1, 4]
 
 
 def test_finalists_are_the_last_population_or_the_hall_of_fame():
@@ -121,27 +124,30 @@ def test_programs_migrate_to_random_islands():
     def values(population):
         return population.constants[:, 0, 0].astype(int).tolist()
 
-    leaving = [numbered(0, 20), numbered(100, 20), numbered(200, 10)]
+    leaving = [
+        Migrants(numbered(start, count), Parents.none(count), Ancestors.room(0, (1, 1, 1)))
+        for start, count in ((0, 20), (100, 20), (200, 10))
+    ]
     run = settings()
-    first = [values(some) for some in arrivals(run, 1, 1, leaving)]
+    first = [values(some.programs) for some in arrivals(run, 1, 1, leaving)]
     assert [len(some) for some in first] == [20, 20, 10]
     assert all(len(set(some)) == len(some) for some in first)
     origins = collections.Counter(value // 100 for some in first for value in some)
     assert set(origins) == {0, 1, 2}
-    assert first == [values(some) for some in arrivals(run, 1, 1, leaving)]
-    assert first != [values(some) for some in arrivals(run, 1, 2, leaving)]
-    assert first != [values(some) for some in arrivals(run, 2, 1, leaving)]
+    assert first == [values(some.programs) for some in arrivals(run, 1, 1, leaving)]
+    assert first != [values(some.programs) for some in arrivals(run, 1, 2, leaving)]
+    assert first != [values(some.programs) for some in arrivals(run, 2, 1, leaving)]
 
 
 def test_immigrants_take_the_places_of_emigrants_and_are_scored_anew():
     search = Search(regression_tasks(features_size=3), search_settings(), seed=1)
     slots, leaving = search.emigrants(15)
     assert len(set(slots.tolist())) == 15
-    for slot, program in zip(slots.tolist(), leaving):
+    for slot, program in zip(slots.tolist(), leaving.programs):
         assert search.state.population[slot] == program
     before = [program.to_text() for program in search.state.population]
     arriving = search.state.population.take(np.arange(15))
-    search.immigrate(slots, arriving)
+    search.immigrate(slots, Migrants(arriving, leaving.parents, leaving.ancestors))
     for slot in range(40):
         expected = arriving[slots.tolist().index(slot)].to_text() if slot in slots else before[slot]
         assert search.state.population[slot].to_text() == expected

@@ -25,7 +25,8 @@ from azero_jax.files import write_atomically
 from azero_jax.gradient_descent import MODELS
 from azero_jax.initial_programs import HAND_WRITTEN
 from azero_jax.intervals import shown
-from azero_jax.search import Search, SearchSettings, make_evaluator
+from azero_jax.search import Search
+from azero_jax.search_settings import SearchSettings, make_evaluator
 from azero_jax.settings import Settings
 from azero_jax.task_specs import changed, make_tasks
 from azero_jax.workers import WorkerDied
