@@ -26,12 +26,14 @@ from azero_jax import (
     compile_cache,
     files,
     interrupts,
+    report,
     reporting,
     run_state,
     selection,
     stages,
     trivial,
 )
+from azero_jax.ancestry import Ancestry, ancestry_of
 from azero_jax.baselines import BASELINES
 from azero_jax.evaluator import Evaluator
 from azero_jax.interrupts import Interrupts
@@ -50,6 +52,8 @@ from azero_jax.workers import Islands, WorkerDied, check_workers
 # exchange programs, which would decide it.
 _LEG = 10_000
 _MOST_DEATHS = 3
+# Between two reports there is at least so many times the time that one takes.
+_REPORT_PAUSE = 50
 
 
 class Interrupted(Exception):
@@ -245,6 +249,7 @@ class _Runner:
         self.saved_position = 0
         self.deaths = 0
         self.told_of_compiling = False
+        self.next_report = 0.0
         self.best_so_far = state.best()
         self.status = []
 
@@ -361,6 +366,7 @@ class _Runner:
             progress.seconds_before,
             num_reports=progress.num_reports,
             winner=winner,
+            ancestry=progress.ancestry,
             candidate=candidate,
         )
         return False
@@ -404,14 +410,22 @@ class _Runner:
         program = Program.from_text(winner.program)
         final_fitness, baseline_fitness = None, None
         tasks = self.stages.final
+        scores = {}
         if tasks is not None:
-            final_fitness = float(self._evaluator("final", tasks).evaluate([program]).fitness.mean())
+            scores["final_fitness_per_task"] = self._evaluator("final", tasks).evaluate([program]).fitness[0]
+            final_fitness = float(scores["final_fitness_per_task"].mean())
             if settings.final_baseline:
-                baseline_fitness = float(BASELINES[settings.final_baseline](tasks).mean())
-        result = self._result("finished", final_fitness, baseline_fitness) | {"trivial": self._is_trivial(program)}
+                scores["final_baseline_per_task"] = np.asarray(BASELINES[settings.final_baseline](tasks), np.float64)
+                baseline_fitness = float(scores["final_baseline_per_task"].mean())
+        result = self._result("finished", final_fitness, baseline_fitness)
+        result |= {name: values.tolist() for name, values in scores.items()}
+        result |= {"trivial": self._is_trivial(program)}
         if self.directory is not None:
             self.directory.write_best_program(self._text(winner.program))
+            self._tell_how_it_came_about()
             self.directory.write_result(result)
+            self.next_report = 0.0
+            self._write_report()
         self.reporter.line(f"final fitness {final_fitness:.6f}" if final_fitness is not None else "no final tasks")
         if baseline_fitness is not None:
             self.reporter.line(f"{settings.final_baseline} on the same tasks {baseline_fitness:.6f}")
@@ -511,7 +525,7 @@ class _Runner:
         self.progress.candidate = candidate
         winner = self.progress.winner
         if winner is None or candidate.select_fitness > winner.select_fitness:
-            self.progress.winner = candidate
+            self.progress.winner, self.progress.ancestry = candidate, self._ancestry(candidate)
         return candidate
 
     def _suffices(self, candidate: Candidate | None) -> bool:
@@ -561,6 +575,11 @@ class _Runner:
 
     def _candidate(self, best: Finalists, island: int) -> Candidate:
         return Candidate(best.programs[0], best.fitness[0], experiment=self.progress.experiment, island=island)
+
+    def _ancestry(self, candidate: Candidate) -> Ancestry:
+        """How a program of this experiment's islands was found."""
+        program = Program.from_text(candidate.program)
+        return ancestry_of(program, candidate.island, self.progress.experiment, self.islands.histories())
 
     def _print_best(self, why: str) -> None:
         best = self.best_so_far
@@ -639,6 +658,8 @@ class _Runner:
     def _write_end(self, status: str, error: str | None = None) -> None:
         if self.directory is not None:
             self.directory.write_result(self._result(status) | ({"error": error} if error else {}))
+            self.next_report = 0.0
+            self._write_report()
 
     def _checkpoint(self) -> None:
         """Saves where the run is: for workers that die in memory, and on disk."""
@@ -654,6 +675,26 @@ class _Runner:
         if self.directory is not None:
             self.directory.write_result(self._result("running"))
             self._save(self.saved)
+            self._tell_how_it_came_about()
+            self._write_report()
+
+    def _write_report(self) -> None:
+        """Writes report.html, but not so often that it takes much of the run's time."""
+        if self.directory is None or time.monotonic() < self.next_report:
+            return
+        began = time.monotonic()
+        report.write_report(self.directory.path)
+        self.next_report = time.monotonic() + _REPORT_PAUSE * (time.monotonic() - began)
+
+    def _tell_how_it_came_about(self) -> None:
+        """Writes ancestry.json."""
+        if self.directory is None or self.best_so_far is None:
+            return
+        ancestry = self.progress.ancestry
+        if self.progress.winner is None and self.status:
+            ancestry = self._ancestry(self.best_so_far)
+        if ancestry is not None:
+            self.directory.write_ancestry(self.state.run_id, ancestry)
 
     def _save(self, state: RunState) -> None:
         """Writes a checkpoint, and the best program so far."""

@@ -345,7 +345,7 @@ def _define_evaluation(group: Group) -> None:
 
 
 # Where in `Settings`, and in `SearchSettings` of an island, the value of a flag goes.
-_OF_THE_RUN: dict[str, tuple[Any, ...]] = {
+OF_THE_RUN: dict[str, tuple[Any, ...]] = {
     "migrate_every": ("migration", "every"),
     "migrate_share": ("migration", "share"),
 } | {
@@ -365,7 +365,7 @@ _OF_THE_RUN: dict[str, tuple[Any, ...]] = {
         "max_seconds",
     )
 }
-_OF_A_SEARCH: dict[str, tuple[Any, ...]] = {
+OF_A_SEARCH: dict[str, tuple[Any, ...]] = {
     "allowed_mutation_types": ("evolution", "mutation_types"),
     "fitness_combination_mode": ("fitness_combination",),
     "hall_of_fame_size": ("hall_of_fame_size",),
@@ -390,12 +390,12 @@ _OF_A_SEARCH: dict[str, tuple[Any, ...]] = {
     for name in names.split()
 }
 for _place, _kind in enumerate(ops.KINDS):
-    _OF_A_SEARCH[f"max_{ops.KIND_NAMES[_kind]}_addresses"] = ("space", "memory", _place)
+    OF_A_SEARCH[f"max_{ops.KIND_NAMES[_kind]}_addresses"] = ("space", "memory", _place)
 for _place, _function in enumerate(_FUNCTIONS):
-    _OF_A_SEARCH[f"{_function}_ops"] = ("space", f"{_function}_ops")
-    _OF_A_SEARCH[f"{_function}_size_init"] = ("space", "initial_sizes", _place)
+    OF_A_SEARCH[f"{_function}_ops"] = ("space", f"{_function}_ops")
+    OF_A_SEARCH[f"{_function}_size_init"] = ("space", "initial_sizes", _place)
     for _limit in ("min", "max"):
-        _OF_A_SEARCH[f"mutate_{_function}_size_{_limit}"] = ("space", f"{_limit}_sizes", _place)
+        OF_A_SEARCH[f"mutate_{_function}_size_{_limit}"] = ("space", f"{_limit}_sizes", _place)
 
 
 def settings(flag_values: FlagValues = FLAGS, *, stored: Settings | None = None) -> Settings:
@@ -411,11 +411,11 @@ def settings(flag_values: FlagValues = FLAGS, *, stored: Settings | None = None)
     if stored is not None:
         values = _given_values(flag_values)
         islands = _stored_islands(stored.islands, flag_values)
-        return _with_values(dataclasses.replace(stored, islands=islands), values, _OF_THE_RUN)
+        return _with_values(dataclasses.replace(stored, islands=islands), values, OF_THE_RUN)
     values = _values(flag_values)
     if values["random_seed"] is None:
         values["random_seed"] = secrets.randbits(31)
-    return _with_values(Settings(_islands(flag_values), max_individuals=1), values, _OF_THE_RUN)
+    return _with_values(Settings(_islands(flag_values), max_individuals=1), values, OF_THE_RUN)
 
 
 def settings_from_flagfile(flagfile: str | os.PathLike) -> Settings:
@@ -430,10 +430,16 @@ def settings_from_flagfile(flagfile: str | os.PathLike) -> Settings:
     """
     if not isinstance(flagfile, (str, os.PathLike)):
         raise TypeError(f"flagfile={flagfile!r}: expected a path, or the name of an installed flagfile")
-    values = FlagValues()
-    define(values)
+    values = defaults()
     no_more(parse([f"--flagfile={os.fspath(flagfile)}"], values))
     return settings(values)
+
+
+def defaults() -> FlagValues:
+    """All flags, none of them given."""
+    values = FlagValues()
+    define(values)
+    return values
 
 
 def given(name: str) -> Any:
@@ -556,7 +562,7 @@ def _stored_islands(stored: tuple[IslandSettings, ...], flag_values: FlagValues)
 
 def _with_flags(island: IslandSettings, values: dict) -> IslandSettings:
     return IslandSettings(
-        values.get("search_tasks", island.search_tasks), _with_values(island.search, values, _OF_A_SEARCH)
+        values.get("search_tasks", island.search_tasks), _with_values(island.search, values, OF_A_SEARCH)
     )
 
 

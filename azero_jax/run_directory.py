@@ -11,12 +11,14 @@ import os
 import pathlib
 
 from azero_jax import checkpoint
+from azero_jax.ancestry import Ancestry
 from azero_jax.files import check_regular, read_json, remove_leftovers, to_json, write_atomically
 from azero_jax.locks import Lock
 from azero_jax.reporting import METRICS, TENSORBOARD
 
 BEST_PROGRAM, RESULT, CHECKPOINT, LOCK = "best_program.txt", "result.json", "checkpoint", "run.lock"
-_FILES = (RESULT, METRICS, BEST_PROGRAM)
+ANCESTRY, REPORT = "ancestry.json", "report.html"
+_FILES = (RESULT, METRICS, BEST_PROGRAM, ANCESTRY, REPORT)
 _DIRECTORIES = (CHECKPOINT, TENSORBOARD)
 
 
@@ -87,7 +89,8 @@ class RunDirectory:
         remove_leftovers(self.checkpoints)
         checkpoint.clear(self.checkpoints, but_whole=resume)
         if not resume:
-            for path in (self.path / BEST_PROGRAM, self.path / METRICS, *_events(self.path / TENSORBOARD)):
+            old = [self.path / name for name in _FILES if name != RESULT]
+            for path in (*old, *_events(self.path / TENSORBOARD)):
                 path.unlink(missing_ok=True)
 
     def read_result(self) -> dict | None:
@@ -101,6 +104,11 @@ class RunDirectory:
     def write_best_program(self, text: str) -> None:
         """Writes best_program.txt."""
         write_atomically(self.path / BEST_PROGRAM, text.encode())
+
+    def write_ancestry(self, run_id: str, ancestry: Ancestry) -> None:
+        """Writes ancestry.json."""
+        content = {"run_id": run_id, **ancestry.as_json()}
+        write_atomically(self.path / ANCESTRY, (to_json(content) + "\n").encode())
 
     def close(self) -> None:
         """Gives the directory back; as it was, if it was not taken over."""

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from azero_jax import checkpoint, records, snapshots
+from azero_jax.ancestry import Ancestry
 from azero_jax.files import to_json
 from azero_jax.program import Program
 from azero_jax.settings import MAY_CHANGE, Settings
@@ -54,6 +55,7 @@ class Progress:
       last_report: individuals of this experiment at the last report.
       num_reports: of the run.
       winner: the best candidate so far.
+      ancestry: how it was found.
       candidate: the last that was scored on T_select.
       best_fitness: ever seen in this experiment.
       improved_at: individuals when it was first seen.
@@ -68,6 +70,7 @@ class Progress:
     last_report: int = 0
     num_reports: int = 0
     winner: Candidate | None = None
+    ancestry: Ancestry | None = None
     candidate: Candidate | None = None
     best_fitness: float = 0.0
     improved_at: int = 0
@@ -248,12 +251,23 @@ def _check_progress(state: RunState) -> None:
         raise ValueError(f"progress: a report at {progress.last_report} of {individuals} individuals")
     for text in [*progress.tried, *filter(None, [progress.told])]:
         Program.from_text(text, settings.islands[0].search.space.memory)
+    if progress.ancestry is not None:
+        _check_ancestry(progress.ancestry, settings, progress.experiment)
     for candidate in filter(None, (progress.winner, progress.candidate)):
         Program.from_text(candidate.program, settings.islands[0].search.space.memory)
         if not 0 <= candidate.search_fitness <= 1 or candidate.select_fitness > 1 or candidate.select_fitness < 0:
             raise ValueError(f"a candidate of fitness {candidate.search_fitness}, {candidate.select_fitness}")
         if not (1 <= candidate.experiment <= progress.experiment and 0 <= candidate.island < len(settings.islands)):
             raise ValueError(f"a candidate of experiment {candidate.experiment}, island {candidate.island}")
+
+
+def _check_ancestry(ancestry: Ancestry, settings: Settings, experiment: int) -> None:
+    if not 1 <= ancestry.experiment <= experiment:
+        raise ValueError(f"an ancestry of experiment {ancestry.experiment}")
+    for step in (*ancestry.improvements, *ancestry.steps):
+        Program.from_text(step.program, settings.islands[0].search.space.memory)
+        if not 0 <= step.fitness <= 1 or step.individuals < 0 or not 0 <= step.island < len(settings.islands):
+            raise ValueError(f"an ancestor of fitness {step.fitness}, at {step.individuals}, of island {step.island}")
 
 
 def read_settings(value: Any) -> Settings:

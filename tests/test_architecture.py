@@ -90,6 +90,7 @@ ORDER = (
     "settings",
     "islands",
     "workers",
+    "ancestry",
     "reporting",
     "metrics",
     "run_directory",
@@ -101,19 +102,21 @@ ORDER = (
     "trivial",
     "tuning",
     "claims",
-    "experiment",
-    "fitting",
-    "estimators",
     "own_data",
     "table_models",
     "command_line",
     "flags",
+    "repeating",
+    "report",
+    "experiment",
+    "fitting",
+    "estimators",
     "commands",
     "__main__",
 )
-FOLDERS = ("export", "commands")
+FOLDERS = ("export", "report", "commands")
 COMMANDS = sorted((PACKAGE / "commands").glob("*.py"))
-EXPORTS = sorted((PACKAGE / "export").glob("*.py"))
+EXPORTS = [*sorted((PACKAGE / "export").glob("*.py")), *sorted((PACKAGE / "report").glob("*.py"))]
 
 
 def imported(path):

@@ -60,7 +60,7 @@ def test_files_are_strict_json_and_say_which_run_they_are_of(finished):
     assert {line["run_id"] for line in lines(finished)} == {result["run_id"]}
     assert run_state.load(finished / "checkpoint").run_id == result["run_id"]
     assert sorted(path.name for path in finished.iterdir()) == [
-        "best_program.txt", "checkpoint", "metrics.jsonl", "result.json",
+        "ancestry.json", "best_program.txt", "checkpoint", "metrics.jsonl", "report.html", "result.json",
     ]  # fmt: skip
 
 

@@ -20,6 +20,7 @@ COMMANDS = {
     "evaluate": "scores a program on any tasks, beside hand-designed models",
     "export": "writes a program as Python, JAX, LaTeX or text, or trained as ONNX",
     "reproduce": "runs an experiment of the paper, and prints its table",
+    "report": "makes a page of one run, or of several side by side",
     "benchmark": "measures how fast programs are evaluated",
     "ops": "lists the ops that programs are made of",
     "datasets": "lists the data that tasks are made of",

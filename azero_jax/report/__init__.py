@@ -1,0 +1,9 @@
+"""The page report.html: one run, or several side by side, for people to look at.
+
+Everything on the page comes from the files of output directories, so that a run writes
+the same page about itself as `azero report` does later. `page` puts it together.
+"""
+
+from azero_jax.report.page import compare_runs, write_report
+
+__all__ = ["compare_runs", "write_report"]
