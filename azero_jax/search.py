@@ -108,6 +108,12 @@ class Search:
                 settings,
                 evolution=dataclasses.replace(settings.evolution, initial_population=text_of_programs(initial)),
             )
+        if (
+            own_fitness
+            and settings.evolution.restart_from == "initial"
+            and settings.evolution.restart_stagnant_individuals
+        ):
+            raise ValueError("restart_from='initial' with own_fitness=True: expected 'best'")
         self.tasks = tasks
         self.settings = settings
         self._random_ops_seed = random_ops_seed
