@@ -40,6 +40,7 @@ from azero_jax.interrupts import Interrupts
 from azero_jax.islands import Finalists, IslandStatus
 from azero_jax.liveness import simplify
 from azero_jax.program import Program
+from azero_jax.reporting import Glance
 from azero_jax.run_directory import CHECKPOINT, RunDirectory, as_path
 from azero_jax.run_state import Candidate, Options, Progress, RunState
 from azero_jax.settings import Settings, changes
@@ -498,7 +499,17 @@ class _Runner:
         reports = individuals - progress.last_report >= self.state.options.progress_every
         if reports:
             self._report()
-        self.reporter.live(progress.experiment, individuals, self._rate(), best_fitness, self._share_of_budgets())
+        self.reporter.live(
+            progress.experiment,
+            Glance(
+                individuals,
+                self._rate(),
+                best_fitness,
+                float(np.mean([status.mean_fitness for status in self.status])),
+                sum(status.cache_hits for status in self.status) / individuals,
+            ),
+            self._share_of_budgets(),
+        )
         # T_select often has more training examples, and lets a program pass sooner.
         if math.isfinite(settings.sufficient_fitness) and (reports or best_fitness > settings.sufficient_fitness):
             best = self.islands.best()

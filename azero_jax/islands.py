@@ -33,12 +33,16 @@ class IslandStatus(NamedTuple):
       train_steps: training examples seen, over all tasks.
       best_fitness: of the population.
       best_ever: fitness of the best program ever seen.
+      mean_fitness: of the population.
+      cache_hits: programs whose fitness was known.
     """
 
     individuals: int
     train_steps: int
     best_fitness: float
     best_ever: float
+    mean_fitness: float
+    cache_hits: int
 
 
 class Finalists(NamedTuple):
@@ -177,11 +181,14 @@ def _make_search(
 
 
 def _status(search: Search) -> IslandStatus:
+    counters = search.scorer.counters
     return IslandStatus(
         search.individuals,
-        search.scorer.counters.train_steps,
+        counters.train_steps,
         float(search.state.fitness.max()),
         search.best()[1],
+        float(search.state.fitness.mean()),
+        counters.algebraic_hits + counters.equivalence_hits,
     )
 
 

@@ -6,11 +6,32 @@ import contextlib
 import pathlib
 import sys
 import time
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
 from azero_jax.files import JsonLines, is_closed_pipe
 
 METRICS, TENSORBOARD = "metrics.jsonl", "tensorboard"
+
+
+# Between two live lines; a notebook keeps what it is sent.
+_LIVE_SECONDS, _LIVE_SECONDS_IN_NOTEBOOKS = 0.2, 1.0
+
+
+class Glance(NamedTuple):
+    """What the live line shows of an experiment.
+
+    Attributes:
+      individuals: programs made.
+      rate: programs per second.
+      best, mean: fitness of the population.
+      hits: share of programs whose fitness was known from a cache.
+    """
+
+    individuals: int
+    rate: float
+    best: float
+    mean: float
+    hits: float
 
 
 class Reporter:
@@ -20,8 +41,8 @@ class Reporter:
 
     Args:
       directory: where metrics.jsonl goes; None for no file.
-      stream: for people; by default what `sys.stdout` is now. A terminal also gets a live
-        line between reports.
+      stream: for people; by default what `sys.stdout` is now. A terminal and a notebook also
+        get a live line between reports.
       tensorboard: whether TensorBoard's event files are written, too; None for what the
         run that is resumed did.
 
@@ -48,8 +69,10 @@ class Reporter:
         self._metrics: JsonLines | None = None
         self._stream = stream if stream is not None else sys.stdout
         self._started: tuple[int, float, float] | None = None
-        self._live = self._stream.isatty()
+        self._in_notebook = _is_notebook(self._stream)
+        self._live = self._in_notebook or self._stream.isatty()
         self._last_live = 0.0
+        self._shown = 0
 
     def check(self) -> None:
         """Checks that what is asked for is installed.
@@ -108,18 +131,21 @@ class Reporter:
         self.line(
             f"indivs={record['individuals']}, elapsed_secs={record['elapsed_seconds']:.1f}, "
             f"mean={record['mean_fitness']:.6f}, stdev={record['stdev_fitness']:.6f}, "
-            f"best fit={record['best_fitness']:.6f}, indivs/s={record['individuals_per_second']:.0f}"
+            f"best fit={record['best_fitness']:.6f}, indivs/s={record['individuals_per_second']:.0f}, "
+            f"cached={_cached(record):.0%}"
         )
 
-    def live(self, experiment: int, individuals: int, rate: float, best: float, share: float) -> None:
-        """Redraws the live line, a few times per second, if there is a terminal.
+    def live(self, experiment: int, glance: Glance, share: float) -> None:
+        """Redraws the live line, a few times per second, if there is a terminal or a notebook.
 
         Args:
-          experiment, individuals, rate, best: to show.
+          experiment: its number.
+          glance: to show.
           share: of the budget that ends the experiment.
         """
         now = time.monotonic()
-        if not self._live or now - self._last_live < 0.2:
+        pause = _LIVE_SECONDS_IN_NOTEBOOKS if self._in_notebook else _LIVE_SECONDS
+        if not self._live or now - self._last_live < pause:
             return
         self._last_live = now
         if self._started is None or self._started[0] != experiment:
@@ -127,10 +153,13 @@ class Reporter:
         _, since, from_share = self._started
         left = (1 - share) * (now - since) / (share - from_share) if share > from_share else float("inf")
         width = 24
-        self._print(
-            f"\r\x1b[Kexperiment {experiment} [{'#' * round(width * min(share, 1)):<{width}}] {share:.0%}, "
-            f"at most {_duration(left)} left; {individuals:,} programs, {rate:,.0f}/s, best {best:.6f}"
+        line = (
+            f"experiment {experiment} [{'#' * round(width * min(share, 1)):<{width}}] {share:.0%}, "
+            f"at most {_duration(left)} left; {glance.individuals:,} programs, {glance.rate:,.0f}/s, "
+            f"{glance.hits:.0%} cached, best {glance.best:.4f}, mean {glance.mean:.4f}"
         )
+        self._print(self._erasing() + line)
+        self._shown = len(line)
 
     def close(self) -> None:
         """Ends the live line and closes the files."""
@@ -154,11 +183,20 @@ class Reporter:
                 error.filename = getattr(self._stream, "name", None)
 
     def _erasing(self) -> str:
-        return "\r\x1b[K" if self._live else ""
+        """What removes the live line."""
+        if not self._live:
+            return ""
+        shown, self._shown = self._shown, 0
+        return "\r" + " " * shown + "\r" if self._in_notebook else "\r\x1b[K"
 
     def _open_tensorboard(self, purge_step: int | None) -> None:
         assert self._directory is not None
         self._writer = _summary_writer()(str(self._directory / TENSORBOARD), purge_step=purge_step)
+
+
+def _is_notebook(stream: TextIO) -> bool:
+    """Whether a stream goes to a notebook, which returns to the start of a line but erases nothing."""
+    return type(stream).__module__.startswith("ipykernel")
 
 
 def _duration(seconds: float) -> str:
@@ -167,6 +205,11 @@ def _duration(seconds: float) -> str:
         return "?"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02}:{rest:02}" if minutes >= 60 else f"{minutes}:{rest:02}"
+
+
+def _cached(record: dict) -> float:
+    """Share of programs whose fitness was known from a cache."""
+    return (record["algebraic_hits"] + record["equivalence_hits"]) / max(1, record["individuals"])
 
 
 def _summary_writer() -> Any:

@@ -122,11 +122,11 @@ def test_a_search_starts_from_programs(tasks):
         Search(tasks, wide, initial=[])
     with pytest.raises(TypeError, match="expected a sequence of programs"):
         Search(tasks, wide, initial=mine[0])
-    with pytest.raises(ValueError, match=r"initial programs: Learn has 5 instructions, the search space allows"):
+    with pytest.raises(ValueError, match=r"initial programs: Learn has 7 instructions, the search space allows"):
         Search(
             tasks,
             search_settings(),
-            initial=[Program.from_text(LINEAR.replace("def Learn():", "def Learn():\n  s3 = s0 - s1\n  s3 = s0 - s1"))],
+            initial=[Program.from_text(LINEAR + 3 * "  v1 = v1 + v2\n")],
         )
 
 
