@@ -21,10 +21,12 @@ from typing import Any
 import numpy as np
 
 from azero_jax import (
+    arguments,
     budgets,
     checkpoint,
     compile_cache,
     files,
+    given_tasks,
     interrupts,
     report,
     reporting,
@@ -36,6 +38,7 @@ from azero_jax import (
 from azero_jax.ancestry import Ancestry, ancestry_of
 from azero_jax.baselines import BASELINES
 from azero_jax.evaluator import Evaluator
+from azero_jax.initial_programs import text_of_programs
 from azero_jax.interrupts import Interrupts
 from azero_jax.islands import Finalists, IslandStatus
 from azero_jax.liveness import simplify
@@ -43,7 +46,7 @@ from azero_jax.program import Program
 from azero_jax.reporting import Glance
 from azero_jax.run_directory import CHECKPOINT, RunDirectory, as_path
 from azero_jax.run_state import Candidate, Options, Progress, RunState
-from azero_jax.settings import Settings, changes
+from azero_jax.settings import IslandSettings, Settings, changes
 from azero_jax.task_specs import make_tasks, same_tasks
 from azero_jax.tasks import Tasks
 from azero_jax.version import versions
@@ -71,6 +74,10 @@ def run(
     output_dir: str | os.PathLike | None = None,
     resume: bool = False,
     overwrite: bool = False,
+    search_tasks: Tasks | None = None,
+    select_tasks: Tasks | None = None,
+    final_tasks: Tasks | None = None,
+    initial_programs: Sequence[Program] | None = None,
     num_workers: int | None = None,
     progress_every: int | None = None,
     checkpoint_seconds: float | None = None,
@@ -87,6 +94,10 @@ def run(
         writes nothing.
       resume: go on from the checkpoint in `output_dir`.
       overwrite: remove the run that is in `output_dir`, which is refused otherwise.
+      search_tasks, select_tasks, final_tasks: tasks instead of those that the settings name.
+        A run that is resumed needs them again.
+      initial_programs: to start from, in turn until each population is full, instead of what
+        the settings say.
       num_workers: processes that the islands are spread over; 0, the default, for this
         one. Results do not depend on it.
       progress_every: individuals between reports, by default 10,000.
@@ -111,6 +122,11 @@ def run(
     """
     path = as_path(output_dir)
     _check_arguments(settings, path, resume, overwrite)
+    settings = _with_given(
+        settings,
+        {"search_tasks": search_tasks, "select_tasks": select_tasks, "final_tasks": final_tasks},
+        initial_programs,
+    )
     reporter = reporter or reporting.Reporter(path)
     given = {"num_workers": num_workers, "progress_every": progress_every, "checkpoint_seconds": checkpoint_seconds}
     options = Options().changed(**given)
@@ -150,6 +166,30 @@ def _check_arguments(settings: Settings | None, path: object, resume: bool, over
             raise ValueError(f"{name} needs an output directory")
     if resume and overwrite:
         raise ValueError("resume and overwrite: expected one of them")
+
+
+def _with_given(
+    settings: Settings | None, tasks: dict[str, Tasks | None], programs: Sequence[Program] | None
+) -> Settings | None:
+    """Settings that name the tasks and programs that `run` was given."""
+    specs = {}
+    for name, some in tasks.items():
+        if some is not None:
+            specs[name] = given_tasks.keep(arguments.instance(name, some, Tasks))
+    text = None if programs is None else text_of_programs(programs)
+    if settings is None:
+        if text is not None:
+            raise ValueError("initial_programs with resume: the run has begun: expected none")
+        return None
+    islands = []
+    for island in settings.islands:
+        search = island.search
+        if text is not None:
+            evolution = dataclasses.replace(search.evolution, initial_population=text)
+            search = dataclasses.replace(search, evolution=evolution)
+        islands.append(IslandSettings(specs.get("search_tasks", island.search_tasks), search))
+    specs.pop("search_tasks", None)
+    return dataclasses.replace(settings, islands=tuple(islands), **specs)  # type: ignore[arg-type]
 
 
 @functools.lru_cache(maxsize=16)

@@ -6,7 +6,7 @@ import functools
 import shlex
 from typing import Any
 
-from azero_jax import flags
+from azero_jax import flags, given_tasks
 from azero_jax.command_line import no_more, parse
 from azero_jax.settings import IslandSettings, Settings
 
@@ -18,6 +18,9 @@ def flags_of(settings: Settings) -> tuple[str, ...] | None:
     None where flags cannot say them.
     Settings made in Python may hold what no flag says; so may tasks that a run was given as arrays.
     """
+    specs = settings.select_tasks, settings.final_tasks, *(island.search_tasks for island in settings.islands)
+    if any(spec.startswith(f"{given_tasks.NAME}:") for spec in specs):
+        return None
     texts = _texts(settings, flags.OF_THE_RUN)
     of_islands = [_of_island(island) for island in settings.islands]
     texts |= of_islands[0]

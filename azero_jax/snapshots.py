@@ -7,13 +7,12 @@ that somebody else has made: everything that a search goes on from is checked fi
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import pathlib
 from typing import NamedTuple
 
 import numpy as np
 
-from azero_jax import checkpoint, records
+from azero_jax import checkpoint, given_tasks, records
 from azero_jax.lineage import NO_PARENT, most_leavers
 from azero_jax.ops import MAX_CONSTANTS
 from azero_jax.program import Population
@@ -188,7 +187,7 @@ def save(path: pathlib.Path, tasks: Tasks, settings: SearchSettings, random_ops_
     values, arrays = snapshot
     content = {
         "versions": versions(),
-        "tasks": _digest(tasks),
+        "tasks": given_tasks.digest(tasks),
         "settings": dataclasses.asdict(settings),
         "random_ops_seed": random_ops_seed,
         "search": values,
@@ -212,7 +211,7 @@ def load(path: pathlib.Path, tasks: Tasks) -> SavedSearch:
         written_by = checkpoint.check_version(content)
         settings = records.read(SearchSettings, content.get("settings"), "settings")
         seed = records.read(int, content.get("random_ops_seed"), "random_ops_seed")
-        if content.get("tasks") != _digest(tasks):
+        if content.get("tasks") != given_tasks.digest(tasks):
             raise ValueError("saved with other tasks than these: expected the same")
         snapshot = content.get("search"), arrays
         check(snapshot, settings)  # type: ignore[arg-type]
@@ -220,13 +219,3 @@ def load(path: pathlib.Path, tasks: Tasks) -> SavedSearch:
         raise ValueError(f"{path}: {error}") from error
     checkpoint.warn_of_versions(written_by)
     return SavedSearch(settings, seed, snapshot)  # type: ignore[arg-type]
-
-
-def _digest(tasks: Tasks) -> str:
-    """Which tasks they are."""
-    found = hashlib.sha256()
-    for field in dataclasses.fields(tasks):
-        value = getattr(tasks, field.name)
-        found.update(f"{field.name} {value.dtype} {value.shape}".encode() if isinstance(value, np.ndarray) else b"")
-        found.update(np.ascontiguousarray(value).tobytes() if isinstance(value, np.ndarray) else repr(value).encode())
-    return found.hexdigest()

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from azero_jax import datasets, objectives, projected_tasks
+from azero_jax import datasets, given_tasks, objectives, projected_tasks
 from azero_jax.datasets import Dataset, Source
 from azero_jax.execution import require_memory, user_cache_dir
 from azero_jax.notices import did_you_mean, shortened, tell_once
@@ -290,6 +290,11 @@ def _standardised_regression(
     )
 
 
+def given(settings: TaskSettings, *, tasks: str = "", loss: str = "") -> Tasks:
+    """Tasks that were given as arrays in Python; see `given_tasks`."""
+    return given_tasks.find(tasks)
+
+
 def npz(settings: TaskSettings, *, path: str = "", loss: str = "rmse") -> Tasks:
     """Tasks from a file; see `Tasks.load`. Sizes come from it, and epochs unless several are asked for."""
     if not path:
@@ -316,6 +321,7 @@ GENERATORS: dict[str, Callable[..., Tasks]] = {
         projected_digits,
         dataset_regression,
         npz,
+        given,
     )
 }
 
@@ -504,7 +510,7 @@ def has_vector_labels(spec: str) -> bool:
         name, values = _parse(spec)
     except ValueError as error:
         raise _repeated(spec, error) from error
-    if name == "npz":
+    if name in ("npz", given_tasks.NAME):
         return values.get("loss") in {one.name for one in objectives.known() if one.vector_labels}
     return name in _VECTOR_LABELS
 
@@ -536,7 +542,7 @@ def _settings(values: dict[str, object], generator: str) -> TaskSettings:
     for field, count in (("data_seeds", len(settings.data_seeds)), ("param_seeds", len(settings.param_seeds))):
         if count > settings.num_tasks:
             raise ValueError(f"{field}: {count} seeds: expected at most num_tasks={settings.num_tasks}")
-    if generator == "npz":
+    if generator in ("npz", given_tasks.NAME):
         return settings
     numbers = settings.num_tasks * (
         (settings.num_train_examples + settings.num_valid_examples) * (max(1, settings.features_size) + 1)

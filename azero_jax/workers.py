@@ -24,13 +24,14 @@ from typing import Any, BinaryIO, NamedTuple
 
 import jax
 
-from azero_jax import extensions, notices, ops, worker_process
+from azero_jax import extensions, given_tasks, notices, ops, worker_process
 from azero_jax.execution import available_cores
 from azero_jax.islands import Finalists, IslandGroup, IslandReport, IslandStatus, arrivals
 from azero_jax.search import History
 from azero_jax.settings import Settings
 from azero_jax.snapshots import Snapshot
 from azero_jax.task_specs import given_parameters
+from azero_jax.tasks import Tasks
 
 # Deadlines. A worker's own thread beats every second, also while it compiles; one that has not
 # for so long is stopped, or waits for memory.
@@ -351,7 +352,7 @@ class _Worker:
         cache = {name: getattr(jax.config, name) for name in _CACHE_OPTIONS}
         group = (settings, experiment, numbers, snapshots, num_threads)
         self._send(sys.path)
-        self._send((_serve, (extensions.loaded(), cache, group)))
+        self._send((_serve, (extensions.loaded(), given_tasks.kept(), cache, group)))
 
     def advance(self, target: int, pause: Callable[[], bool]) -> None:
         self._patience = Patience(time.monotonic())
@@ -420,7 +421,9 @@ def _write_all(file: BinaryIO, messages: queue.SimpleQueue[bytes | None]) -> Non
             worker_process.write_message(file, message)
 
 
-def _serve(link: worker_process.Link, modules: Sequence[str], cache: dict, group_arguments: tuple) -> None:
+def _serve(
+    link: worker_process.Link, modules: Sequence[str], tasks: dict[str, Tasks], cache: dict, group_arguments: tuple
+) -> None:
     """What a worker does: answers until the pipe is closed."""
     notices.leave_to_parent()
     for name, value in cache.items():
@@ -434,6 +437,7 @@ def _serve(link: worker_process.Link, modules: Sequence[str], cache: dict, group
     def begin() -> None:
         for module in modules:
             extensions.load(module)
+        given_tasks.keep_all(tasks)
         groups.append(IslandGroup(*group_arguments))
 
     _answer(link, begin)

@@ -48,6 +48,7 @@ ORDER = (
     "columns",
     "archives",
     "tasks",
+    "given_tasks",
     "equivalence",
     "datasets",
     "projected_tasks",
