@@ -377,7 +377,8 @@ class Evaluator:
 
         Args:
           population: P programs.
-          num_train_examples, num_valid_examples: examples to run, at most the tasks'.
+          num_train_examples: training examples to run, at most the tasks'.
+          num_valid_examples: validation examples to run, at most the tasks'.
           known_valid: whether the programs need no checks, as a search knows of its own.
 
         Raises:

@@ -661,8 +661,8 @@ def tasks_from_arrays(
       labels: [n]: numbers or words; an array, a list or a series.
       kind: "classes", "numbers", or "auto" for classes if labels are words or few whole numbers.
       num_tasks: each with another choice of examples, and of a projection.
-      num_train_examples, num_valid_examples: of each task; 0 for half of the data, and a
-        sixth.
+      num_train_examples: of each task; 0 for half of the data.
+      num_valid_examples: of each task; 0 for a sixth of the data.
       features_size: F to project to; 0 keeps the features.
       num_train_epochs: passes over the training examples.
       seed: of the first task; others count on from it.

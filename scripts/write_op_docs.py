@@ -91,14 +91,14 @@ def _law_rows() -> list[str]:
     return rows
 
 
-def main() -> None:
-    """Writes the page."""
+def page() -> str:
+    """The text of docs/ops.md."""
     rows = []
     for op in ops.table():
         rows.append(f"| {op.id} | {op.name} | `{ops.example(op)}` | {reads(op)} | {writes(op)} |")
     sees = ", ".join(str(op.id) for op in ops.table() if op.sees == Sees.SIGN_OF_ZERO)
     tail = _TAIL.replace("@SEES@", f"ops {sees}") + "\n".join(_law_rows()) + "\n"
-    (ROOT / "docs" / "ops.md").write_text(_HEAD + "\n".join(rows) + "\n" + tail)
+    return _HEAD + "\n".join(rows) + "\n" + tail
 
 
 if __name__ == "__main__":
@@ -108,4 +108,4 @@ if __name__ == "__main__":
             sys.exit(0)
         print(f"write_op_docs.py: error: unexpected argument {sys.argv[1]!r}: expected none", file=sys.stderr)
         sys.exit(2)
-    main()
+    (ROOT / "docs" / "ops.md").write_text(page())

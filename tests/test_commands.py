@@ -47,7 +47,8 @@ def test_every_command_is_a_module_and_a_line(name):
     command = importlib.import_module(f"azero_jax.commands.{name}").COMMAND
     page = help_page(f"azero {name}", command, 80, FlagValues())
     assert page.startswith(f"usage: azero {name} ")
-    assert "| `commands/`" in (ROOT / "README.md").read_text() and f"`{name}`" in (ROOT / "README.md").read_text()
+    page_of_modules = (ROOT / "docs" / "modules.md").read_text()
+    assert "| `commands/`" in page_of_modules and f"`{name}`" in page_of_modules
 
 
 def test_help_lists_flags_in_groups_with_defaults():

@@ -9,8 +9,11 @@ import re
 
 import pytest
 import stand_ins
+import yaml
+from doors import run_script
 
 import azero_jax as az
+from azero_jax.commands import COMMANDS
 
 ROOT = pathlib.Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -29,15 +32,62 @@ def run(page: pathlib.Path) -> dict:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_what_is_printed_runs(page, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.chdir(ROOT if page.stem == "README" else tmp_path)  # the README reads examples/, and writes nothing
     tracked = (stand_ins.wandb(monkeypatch), stand_ins.mlflow(monkeypatch)) if page.stem == "tracking" else None
     names = run(page)
     if tracked:
         check_tracking(names, *tracked)
     if page.stem == "README":
+        assert names["model"].score(names["X"][90:], names["y"][90:]) > 0.98
+    if page.stem == "library":
         assert names["fitness"] > 0.99
         assert names["result"]["individuals"] == 20_000
         assert names["learner"].predict(names["x"][400:]).shape == (100,)
+
+
+def anchors(page: pathlib.Path) -> set[str]:
+    """Where links into a page can lead."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.M)
+    return {re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+def test_links_outside_of_the_site_lead_somewhere(page):
+    """mkdocs --strict, which CI runs, checks those of the site."""
+    for link in re.findall(r"\]\(([^)]+)\)", (ROOT / page).read_text()):
+        if not link.startswith("http"):
+            path, _, anchor = link.partition("#")
+            assert (ROOT / path).exists(), link
+            assert not anchor or anchor in anchors(ROOT / path), link
+
+
+def test_the_readme_is_read_in_a_minute():
+    assert len((ROOT / "README.md").read_text().splitlines()) < 120
+
+
+def test_the_site_has_every_page():
+    site = yaml.safe_load((ROOT / "mkdocs.yml").read_text())
+    listed = [page for part in site["nav"] for pages in part.values() for page in pages_of(pages)]
+    made = {"flags.md", "changelog.md", "contributing.md"}
+    assert sorted(listed) == sorted({path.name for path in (ROOT / "docs").glob("*.md")} | made)
+
+
+def pages_of(part) -> list[str]:
+    return [part] if isinstance(part, str) else [page for entry in part for page in entry.values()]
+
+
+def test_the_api_page_has_every_public_name():
+    page = (ROOT / "docs" / "api.md").read_text()
+    shown = re.findall(r"^::: azero_jax\.(?:estimators\.)?(\w+)$", page, re.M)
+    assert sorted(shown) == sorted({*az.__all__, *az._ESTIMATORS} - {"__version__"})
+
+
+def test_the_page_of_flags_is_made_of_the_commands():
+    page = run_script("docs_hooks").stdout
+    assert [line for line in page.splitlines() if line.startswith("## ")] == [f"## azero {name}" for name in COMMANDS]
+    for row in ("| `--population_size` | `1000` | programs of each population |", "| `--[no]fec_algebra` | `true` |"):
+        assert row in page
+    assert "one of `release`, `paper`" in page and "flags above under *The run*" in page
 
 
 def check_tracking(names, wandb, mlflow):

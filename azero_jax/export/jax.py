@@ -54,8 +54,12 @@ def to_jax(
 
     Args:
       program: what to export; registered ops are fine.
-      loss, max_abs_error, dtype, seed, memory: as of `Learner`.
+      loss: as of `Learner`.
       num_classes: C, of losses of several classes.
+      max_abs_error: as of `Learner`.
+      dtype: as of `Learner`.
+      seed: as of `Learner`.
+      memory: as of `Learner`.
 
     Raises:
       ValueError: an argument out of range.

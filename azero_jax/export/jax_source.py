@@ -34,8 +34,10 @@ def to_jax_source(
 
     Args:
       program: what to export.
-      loss, max_abs_error, memory: as of `Learner`.
+      loss: as of `Learner`.
+      max_abs_error: as of `Learner`.
       seed: of the evaluator whose random numbers are to be drawn.
+      memory: as of `Learner`.
 
     Raises:
       TypeError: no program.
