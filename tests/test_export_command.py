@@ -68,6 +68,10 @@ def test_text_and_latex_are_printed(demo):
     assert run_azero("export", demo, "--format=text").stdout == (demo / "best_program.txt").read_text()
     latex = run_azero("export", demo / "best_program.txt", "--format=latex").stdout
     assert latex == az.to_latex(az.Program.from_text((demo / "best_program.txt").read_text()))
+
+
+@pytest.mark.thorough
+def test_flags_of_python(demo):
     named = run_azero("export", "neural_net", "--class_name=Net", "--loss=accuracy").stdout
     assert "class Net:" in named and "def predict_proba" in named
 
@@ -110,42 +114,52 @@ def test_a_run_is_trained_on_its_own_table(tmp_path):
     run_azero("export", tmp_path / "run", f"--output={output}", "--overwrite", f"--data={tmp_path / 'moved.csv'}")
 
 
+@pytest.mark.thorough
 def test_a_run_of_made_tasks_is_trained_on_one(demo, tmp_path):
     pytest.importorskip("onnx")
     done = run_azero("export", demo, f"--output={tmp_path / 'model.onnx'}")
     assert "trained on the first of the tasks scalar_linear_regression:features_size=4" in done.stderr
 
 
-def test_wrong_input_is_one_line(demo, tmp_path):
+def fails(message, *arguments):
+    """Checks that a call is refused in one line."""
+    errors = run_azero("export", *arguments, code=2).stderr
+    assert errors.startswith("azero export: error: ") and message in errors and errors.count("\n") == 1, errors
+
+
+def test_a_file_that_is_there_stays(demo, tmp_path):
     there = tmp_path / "there.py"
     there.write_text("mine")
-    text = demo / "best_program.txt"
-    for arguments, message in (
-        ([demo, f"--output={there}"], "there is such a file: --overwrite replaces it"),
-        ([demo, f"--output={tmp_path / 'model.xyz'}"], "expected an ending of .py, .tex, .onnx, .txt, or --format"),
-        ([demo, f"--output={tmp_path / 'no' / 'model.py'}"], "expected a file in a directory that exists"),
-        ([demo, "--format=onnx"], "--format=onnx: expected --output=FILE"),
-        ([demo, demo], "2 arguments that are no flags: expected one"),
-        ([tmp_path], "no result.json in it: expected the output directory of a run"),
-        ([tmp_path / "missing.txt"], "missing.txt"),
-        ([text, f"--output={tmp_path / 'm.onnx'}"], "a model is trained: --data=mine.csv --label=price says on what"),
-        ([text, "--label=price", f"--output={tmp_path / 'm.onnx'}"], "--label is about --data, which is missing"),
-        ([text, "--data=mine.csv"], "--data is for --format=onnx, a trained model"),
-        ([text, "--loss=mse"], "loss='mse': expected one of"),
-    ):
-        errors = run_azero("export", *arguments, code=2).stderr
-        assert errors.startswith("azero export: error: ") and message in errors and errors.count("\n") == 1, errors
-    assert there.read_text() == "mine" and sorted(path.name for path in tmp_path.iterdir()) == ["there.py"]
+    fails("there is such a file: --overwrite replaces it", demo, f"--output={there}")
+    assert there.read_text() == "mine"
     run_azero("export", demo, f"--output={there}", "--overwrite")
-    assert "class Model:" in there.read_text()
+    assert "class Model:" in there.read_text() and [path.name for path in tmp_path.iterdir()] == ["there.py"]
+
+
+def test_data_is_for_onnx_and_onnx_for_data(demo, tmp_path):
+    text, onnx = demo / "best_program.txt", f"--output={tmp_path / 'm.onnx'}"
+    fails("a model is trained: --data=mine.csv --label=price says on what", text, onnx)
+    fails("--data is for --format=onnx, a trained model", text, "--data=mine.csv")
+
+
+@pytest.mark.thorough
+def test_wrong_input_is_one_line(demo, tmp_path):
+    text = demo / "best_program.txt"
+    fails("expected an ending of .py, .tex, .onnx, .txt, or --format", demo, f"--output={tmp_path / 'model.xyz'}")
+    fails("expected a file in a directory that exists", demo, f"--output={tmp_path / 'no' / 'model.py'}")
+    fails("--format=onnx: expected --output=FILE", demo, "--format=onnx")
+    fails("2 arguments that are no flags: expected one", demo, demo)
+    fails("no result.json in it: expected the output directory of a run", tmp_path)
+    fails("missing.txt", tmp_path / "missing.txt")
+    fails("--label is about --data, which is missing", text, "--label=price", f"--output={tmp_path / 'm.onnx'}")
+    fails("loss='mse': expected one of", text, "--loss=mse")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_run_without_a_program_says_so(demo, tmp_path):
     (tmp_path / "run").mkdir()
     result = json.loads((demo / "result.json").read_text()) | {"program": None, "status": "running"}
     (tmp_path / "run" / "result.json").write_text(json.dumps(result))
-    assert "no program yet: the run is running" in run_azero("export", tmp_path / "run", code=2).stderr
+    fails("no program yet: the run is running", tmp_path / "run")
     (tmp_path / "run" / "best_program.txt").write_text(LINEAR)
     assert "s1 = dot(v1, v0)" in run_azero("export", tmp_path / "run", "--format=text").stdout
-    (tmp_path / "run" / "result.json").write_text("[]")
-    assert "expected an object in JSON" in run_azero("export", tmp_path / "run", code=2).stderr

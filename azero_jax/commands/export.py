@@ -12,7 +12,18 @@ import sys
 from typing import Any, NamedTuple
 
 import azero_jax as az
-from azero_jax import claims, dataflow, files, objectives, own_data, records, table_models, trivial
+from azero_jax import (
+    claims,
+    compile_cache,
+    dataflow,
+    execution,
+    files,
+    objectives,
+    own_data,
+    records,
+    table_models,
+    trivial,
+)
 from azero_jax.command_line import FLAGS, Command, Group, check_writable
 from azero_jax.datasets import SOURCE_FIELDS, Source
 from azero_jax.export import Columns
@@ -209,6 +220,7 @@ def _source(subject: Subject, form: str) -> str:
 def _model(subject: Subject) -> bytes:
     """A trained model in ONNX."""
     az.set_xla_flags()
+    compile_cache.use(execution.user_cache_dir())
     found = _table(subject)
     if found is None:
         return _onnx(_trained_on_a_task(subject))
