@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import html.parser
 import io
 import json
@@ -14,7 +15,7 @@ from island_runs import settings
 
 from azero_jax import Program, experiment, ops
 from azero_jax.initial_programs import LINEAR, NEURAL_NET, SOFTMAX_REGRESSION
-from azero_jax.report import compare_runs, write_report
+from azero_jax.report import compare_runs, write_picture, write_report
 from azero_jax.report.charts import Series, line_chart
 from azero_jax.report.flow_graph import flow_graph
 from azero_jax.report.gloss import WORDS, gloss
@@ -131,6 +132,18 @@ def test_several_runs_side_by_side(run, tmp_path):
     assert "Mean final fitness of 2 runs" in page.text
     again = Page(compare_runs([run, run], tmp_path / "same.html").read_text())
     assert "None." in again.text
+
+
+def test_a_picture_of_a_run(run, tmp_path):
+    picture = write_picture(run, tmp_path / "run.svg").read_text()
+    assert picture.startswith("<svg xmlns") and picture.count("<circle") == len(read_run(run).improvements)
+    for line in read_run(run).program.splitlines():
+        assert html.escape(line).replace("  ", "&#160;&#160;") in picture
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    (copy / "ancestry.json").unlink()
+    with pytest.raises(ValueError, match="no program was found yet"):
+        write_picture(copy, tmp_path / "run.svg")
 
 
 WRONG = {

@@ -5,5 +5,6 @@ the same page about itself as `azero report` does later. `page` puts it together
 """
 
 from azero_jax.report.page import compare_runs, write_report
+from azero_jax.report.picture import write_picture
 
-__all__ = ["compare_runs", "write_report"]
+__all__ = ["compare_runs", "write_picture", "write_report"]
