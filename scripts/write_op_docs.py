@@ -19,47 +19,53 @@ Written by `python scripts/write_op_docs.py` from `azero_jax/ops.py`. Numbers, n
 and semantics are those of the C++ release; numbers equal Table S1 of the paper.
 
 `s`, `v`, `m` are scalars, vectors of F elements and F x F matrices. Constants in
-brackets are fractions: element `int(F * x)`. Nothing is protected: `1 / 0` is inf,
-`log(-1)` is NaN, and a task whose prediction is NaN or off by more than
-`--max_abs_error` gets fitness 0.
+brackets are fractions: element `int(F * x)`. No op is protected: `1 / 0` is inf and
+`log(-1)` is NaN. A task gets fitness 0 if a prediction is NaN, or off by more than
+`--max_abs_error`.
 
 | op | name | printed as | reads | writes |
 |---|---|---|---|---|
 """
 
 _TAIL = """
-- `heaviside` is 1 from 0 on for scalars, and only above 0 for vectors and matrices.
-- `std` is sqrt(mean(x^2) - mean(x)^2), which rounding can make NaN.
-- `minimum` and `maximum` compare: with a NaN on either side scalars and vectors give
-  the first operand, matrices the second.
-- Train steps are counted exactly. The squared errors of more than 1,024 validation examples are summed in blocks of so
-  many, so that float32 keeps small ones, too.
+## Meanings
+
+- `heaviside` of a scalar is 1 at 0 and above. Of vectors and matrices it is 1 only above 0.
+- `std` is sqrt(mean(x^2) - mean(x)^2). Rounding can make it NaN.
+- `minimum` and `maximum` compare. With a NaN on either side, scalars and vectors give the
+  first operand, matrices the second.
 - `bcast(v, axis=0)` makes every column v, `axis=1` every row. `norm(m, axis=0)` is per
-  column, `axis=1` per row; `mean` and `std` with `axis=1` are per row.
-- `uniform(low, high)` and `gaussian(mean, stdev)` draw anew at every step and for
-  every task. What is drawn follows from the seed, the step, the task and the
-  instruction as written: its component function, op and output address, and how many
-  live instructions before it there agree in these. The memory's size, the evaluator's
-  other settings and dead instructions make no difference.
-- Sums of zeros, as in `dot`, `matmul` and `mean`, are IEEE 754's: of terms that are all
-  -0 the sum is -0, so that `1 / s` is -inf, and any other sum of zeros is +0. With more
-  than 32 features it is always +0, since such sums begin with +0.
+  column, `axis=1` per row. `mean` and `std` with `axis=1` are per row.
+- `uniform(low, high)` and `gaussian(mean, stdev)` draw anew at every step and for every
+  task. What is drawn follows from the seed, the step, the task and the instruction as it
+  is written: its component function, op and output address, and how many live
+  instructions before it there agree in these. The size of the memory, other settings of
+  the evaluator and dead instructions make no difference.
+
+## Rounding, zeros and small numbers
+
+- Sums of zeros, as in `dot`, `matmul` and `mean`, follow IEEE 754. If all terms are -0,
+  the sum is -0, and `1 / s` is -inf. Any other sum of zeros is +0. With more than 32
+  features it is always +0, since such sums begin with +0.
+- Whether a zero is +0 or -0 shows in @SEES@ alone, which
+  divide by it. Elsewhere it changes nothing but the sign of another zero. No loss sees it.
 - Arithmetic on CPUs takes denormal numbers (below 1.2e-38 in float32, 2.2e-308 in
   float64) for zeros of their sign, as operands and as results: `0.5 * 2e-38` is 0 in
-  float32. Moving them, as `transpose` does, keeps them; no op's result tells them from
-  zero, and no loss does.
-- Whether a zero is +0 or -0 shows in @SEES@ alone, where it
-  is divided by; elsewhere it changes nothing but the sign of another zero. No loss sees it.
+  float32. Ops that only move them, as `transpose`, keep them. No op's result tells them
+  from zero, and no loss does.
+- The squared errors of more than 1,024 validation examples are summed in blocks of so
+  many, so that float32 keeps small ones, too.
 
 ## Laws
 
-A search recognises programs that are equal by algebra without running them. It uses the
-laws below, which hold to the last bit. Those of the last column lose the sign of zero,
-and are used in programs only that hold no op which shows it. Laws that are marked * need
-finite operands, and are used where numbers cannot have become infinite or NaN: by bounds
-that start from the data, the constants and what random ops may draw, that follow each
-instruction, and that begin anew at a prediction whose error was no more than
-`--max_abs_error`. Of ops of your own nothing is assumed.
+A search recognises programs that are equal by algebra without running them
+([Equivalence](equivalence.md)). It uses the laws below, which hold to the last bit.
+
+Laws in the last column lose the sign of zero. They are used only in programs that hold no
+op which shows it. Laws with a * need finite operands. They are used only where bounds
+prove that no number can be infinite or NaN. The bounds start from the data, the constants
+and what random ops may draw, follow each instruction, and begin anew at a prediction
+whose error was no more than `--max_abs_error`. Of ops of your own nothing is assumed.
 
 | ops | laws | but for the sign of zero |
 |---|---|---|
