@@ -45,6 +45,7 @@ from azero_jax.liveness import simplify
 from azero_jax.program import Program
 from azero_jax.reporting import Glance
 from azero_jax.run_directory import CHECKPOINT, RunDirectory, as_path
+from azero_jax.run_records import RunReport, RunResult
 from azero_jax.run_state import Candidate, Options, Progress, RunState
 from azero_jax.settings import IslandSettings, Settings, changes
 from azero_jax.task_specs import make_tasks, same_tasks
@@ -82,10 +83,10 @@ def run(
     progress_every: int | None = None,
     checkpoint_seconds: float | None = None,
     stop_requested: Callable[[], bool] = lambda: False,
-    on_report: Callable[[dict], None] = lambda record: None,
+    on_report: Callable[[RunReport], None] = lambda record: None,
     reporter: reporting.Reporter | None = None,
     signals: Interrupts | None = None,
-) -> dict:
+) -> RunResult:
     """Runs experiments to the end.
 
     Args:
@@ -104,12 +105,12 @@ def run(
       checkpoint_seconds: time between checkpoints, by default 60. These three default to
         what they were where a run is resumed.
       stop_requested: asked after every step.
-      on_report: called with every record of metrics.jsonl.
+      on_report: called with every record of metrics.jsonl; values are attributes, too.
       reporter: where progress goes; by default the terminal and `output_dir`.
       signals: that the caller hears; by default Ctrl-C is heard, in the main thread.
 
     Returns:
-      What result.json holds.
+      What result.json holds; values are attributes, too, and notebooks show it.
 
     Raises:
       ValueError: settings that contradict each other or their tasks, a directory that
@@ -141,7 +142,7 @@ def run(
             done = _finished(directory, state)
             if done is not None:
                 reporter.line(_words_on_finished(done, directory))
-                return done
+                return RunResult(done)
         else:
             assert settings is not None
             options = options.changed(tensorboard=reporter.tensorboard)
@@ -149,7 +150,7 @@ def run(
         reporter.tensorboard = state.options.tensorboard
         runner = _Runner(state, directory, reporter, signals, stop_requested, on_report)
         try:
-            return runner.run(resume)
+            return RunResult(runner.run(resume))
         except Interrupted:
             if ours and signals.requested():
                 raise KeyboardInterrupt from None
@@ -275,7 +276,7 @@ class _Runner:
         reporter: reporting.Reporter,
         signals: Interrupts,
         stop_requested: Callable[[], bool],
-        on_report: Callable[[dict], None],
+        on_report: Callable[[RunReport], None],
     ):
         self.state = state
         self.settings = state.settings
@@ -622,7 +623,7 @@ class _Runner:
             record["best_program"] = self._text(progress.told)
         self.best_so_far = progress.winner or self._candidate(best, number)
         self.reporter.progress(record, progress.individuals_before + progress.last_report)
-        self.on_report(record)
+        self.on_report(RunReport(record))
 
     def _candidate(self, best: Finalists, island: int) -> Candidate:
         return Candidate(best.programs[0], best.fitness[0], experiment=self.progress.experiment, island=island)

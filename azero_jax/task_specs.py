@@ -290,8 +290,16 @@ def _standardised_regression(
     )
 
 
+def _refuse_sizes(settings: TaskSettings, whence: str) -> None:
+    for field in dataclasses.fields(TaskSettings):
+        value = getattr(settings, field.name)
+        if field.name in _OF_ARRAYS and value != getattr(TaskSettings, field.name) and not field.name.endswith("seeds"):
+            raise ValueError(f"{field.name}={value}: sizes of {whence}: expected none here")
+
+
 def given(settings: TaskSettings, *, tasks: str = "", loss: str = "") -> Tasks:
-    """Tasks that were given as arrays in Python; see `given_tasks`."""
+    """Tasks that were given as arrays in Python; see `given_tasks`. Sizes come from them."""
+    _refuse_sizes(settings, "given tasks come from their arrays")
     return given_tasks.find(tasks)
 
 
@@ -299,10 +307,7 @@ def npz(settings: TaskSettings, *, path: str = "", loss: str = "rmse") -> Tasks:
     """Tasks from a file; see `Tasks.load`. Sizes come from it, and epochs unless several are asked for."""
     if not path:
         raise ValueError("path is missing: expected npz:path=FILE")
-    given = [field.name for field in dataclasses.fields(TaskSettings) if field.name in _OF_ARRAYS]
-    for name in given:
-        if getattr(settings, name) != getattr(TaskSettings, name) and not name.endswith("seeds"):
-            raise ValueError(f"{name}={getattr(settings, name)}: sizes of npz come from the file: expected none here")
+    _refuse_sizes(settings, "npz come from the file")
     epochs = settings.num_train_epochs
     return Tasks.load(os.path.expanduser(path), loss=loss, num_train_epochs=epochs if epochs > 1 else None)
 

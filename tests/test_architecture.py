@@ -95,6 +95,7 @@ ORDER = (
     "reporting",
     "metrics",
     "run_directory",
+    "run_records",
     "selection",
     "run_state",
     "budgets",

@@ -77,7 +77,7 @@ def test_two_files_compare_row_by_row(measured, tmp_path):
     assert all(line.endswith(" 3.00  n=1, interval from 5") for line in lines)
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_an_interrupt_keeps_what_was_measured(tmp_path):
     path = tmp_path / "numbers.json"
     command = [sys.executable, str(SCRIPT), "--repeats=1", "--num_examples=5", "--programs=40", f"--json={path}"]

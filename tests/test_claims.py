@@ -75,7 +75,8 @@ def test_optax_and_our_programs_agree_after_1000_steps(make):
     np.testing.assert_allclose(machine.read("v1"), linear.weights, atol=1e-5)
 
 
-@pytest.mark.parametrize("make", [regression_tasks, pytest.param(classification_tasks, marks=pytest.mark.thorough)])
+@pytest.mark.thorough
+@pytest.mark.parametrize("make", [regression_tasks, pytest.param(classification_tasks, marks=pytest.mark.slow)])
 def test_optax_and_the_evaluator_give_the_same_fitness(make):
     tasks = make(num_tasks=3, num_train=300, num_train_epochs=3)
     rates = np.array([0.003, 0.01, 0.1, 3.0])

@@ -28,6 +28,7 @@ def compile_with(directory) -> subprocess.CompletedProcess:
     )
 
 
+@pytest.mark.thorough
 def test_damaged_files_cost_a_warning_and_compiling(tmp_path):
     assert compile_with(tmp_path).stdout == "41.0 0\n"
     files = [path for path in tmp_path.rglob("*") if path.is_file()]

@@ -18,6 +18,8 @@ from azero_jax.commands import COMMANDS
 ROOT = pathlib.Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 PAGES = [path for path in PAGES if "```python" in path.read_text()]
+# Pages that compile machines of their own.
+LONG = ("estimators", "losses", "own_data", "predictions")
 
 
 def run(page: pathlib.Path) -> dict:
@@ -30,7 +32,10 @@ def run(page: pathlib.Path) -> dict:
     return names
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(page, marks=pytest.mark.thorough if page.stem in LONG else (), id=page.stem) for page in PAGES],
+)
 def test_what_is_printed_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT if page.stem == "README" else tmp_path)  # the README reads examples/, and writes nothing
     tracked = (stand_ins.wandb(monkeypatch), stand_ins.mlflow(monkeypatch)) if page.stem == "tracking" else None

@@ -99,7 +99,11 @@ def test_the_same_seed_finds_the_same(tmp_path, cache):
 
 
 @pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.thorough)]
+    ("number", "code"),
+    [
+        pytest.param(signal.SIGINT, 130, marks=pytest.mark.thorough),
+        pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow),
+    ],
 )
 def test_interrupt_and_resume(tmp_path, cache, number, code):
     flags = [f"--flagfile={LINEAR_DEMO}", "--max_experiments=1", "--max_individuals=40000", *SMALL, cache]
@@ -214,7 +218,7 @@ def test_methods_islands_and_their_flags(tmp_path, cache):
     assert {"mean_fitness", "hurdle_fitness", "evaluations", "unique_programs"} <= steps.keys()
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_mutation_types_have_weights(tmp_path, cache):
     types = "--allowed_mutation_types=insert_instruction,remove_instruction:2"
     evolve("--max_individuals=200", *SMALL, types, f"--output_dir={tmp_path}", "--final_tasks=", cache)
@@ -228,7 +232,7 @@ def test_a_stagnant_experiment_ends(tmp_path, cache):
     assert json.loads((tmp_path / "result.json").read_text())["individuals"] == 2200  # a best is first seen at 200
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_user_data(tmp_path, cache):
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((4, 50, 3)), rng.integers(0, 2, (4, 50))
@@ -259,7 +263,7 @@ def test_digits_stand_beside_logistic_regression(tmp_path, cache):
     assert "logistic_regression on the same tasks 0.9" in done.stdout
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_all_classes_at_once(tmp_path, cache):
     tasks = (
         "projected_multiclass_classification:features_size=10,num_train_examples=200,num_valid_examples=100,num_tasks=2"
@@ -321,7 +325,7 @@ def test_learning_is_discovered(tmp_path, cache):
     assert len(program.instructions("Learn")) >= 3
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_a_damaged_network_is_repaired(tmp_path, cache):
     """As the release's integration test of nonlinear tasks, whose network ends at 0.99968."""
     flags = [f"--flagfile={ROOT / 'scripts' / 'flagfiles' / 'repair_neural_net.flags'}", f"--output_dir={tmp_path}"]

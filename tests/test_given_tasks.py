@@ -58,6 +58,7 @@ def test_a_resumed_run_needs_them_again(tmp_path, monkeypatch):
     assert again["program"] == whole["program"] and again["final_fitness"] == whole["final_fitness"]
 
 
+@pytest.mark.thorough
 def test_workers_get_them_too():
     spread = run(num_islands=2, num_workers=2)
     here = run(num_islands=2)

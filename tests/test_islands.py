@@ -178,6 +178,7 @@ def _population(snapshot):
 # Whole runs.
 
 
+@pytest.mark.thorough
 def test_pauses_change_nothing(tmp_path):
     here = records_of(settings())
     assert records_of(settings(), output_dir=tmp_path, checkpoint_seconds=0) == here

@@ -20,7 +20,7 @@ def reproduce(*arguments, code=0, timeout=300):
     return run_script("reproduce", *arguments, code=code, timeout=timeout)
 
 
-@pytest.mark.parametrize("name", ["figure4_linear", "figure4_affine"])
+@pytest.mark.parametrize("name", [pytest.param("figure4_linear", marks=pytest.mark.thorough), "figure4_affine"])
 def test_evolution_against_random_search(tmp_path, name):
     done = reproduce(name, "--repeats=3", "--max_individuals=2000", f"--output_dir={tmp_path}")
     kept = json.loads((tmp_path / f"{name}.json").read_text())
@@ -47,7 +47,7 @@ def test_an_easy_search_succeeds(tmp_path):
     assert low < kept["ratio"] < high
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_digits_beside_tuned_models(tmp_path):
     few = "features_size=4,num_train_examples=40,num_valid_examples=20,num_tasks=6"
     done = reproduce(
@@ -71,7 +71,7 @@ def test_digits_beside_tuned_models(tmp_path):
     assert "evolved and tuned, over 2 seeds" in done.stdout and "def Predict" in done.stdout
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_equal_budgets_with_and_without_equivalence(tmp_path):
     few = "features_size=4,num_train_examples=40,num_valid_examples=20,num_tasks=6"
     done = reproduce(

@@ -96,7 +96,7 @@ def test_without_caches_every_program_runs():
         assert alone.counters.evaluations >= fewest
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_predictions_are_compared_to_four_digits():
     texts = ["s1 = dot(v0, v0)", "s2 = {}\n s1 = dot(v0, v0)\n s1 = s1 * s2"]
     fingerprints = {}
@@ -157,7 +157,7 @@ def test_programs_over_the_train_budget_do_not_run():
             TrainBudgetSettings(**wrong)
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_a_funnel_finds_what_all_tasks_find():
     tasks = regression_tasks(num_tasks=32)
     programs = list(random_programs(40))

@@ -42,6 +42,8 @@ def table(tmp_path, labels, name="mine.csv"):
         ("scalar_linear_regression:data_seeds=1+2+3,num_tasks=2", "data_seeds: 3 seeds: expected at most num_tasks=2"),
         ("projected_digits:test=maybe", "test='maybe': expected true or false"),
         ("npz:path=a.npz,features_size=3", "features_size=3: sizes of npz come from the file"),
+        ("given:tasks=a,num_tasks=3", "num_tasks=3: sizes of given tasks come from their arrays"),
+        ("given:tasks=a", "tasks that were given as arrays in Python: expected the same again"),
         ("dataset_regression:label=3", "label=3: dataset diabetes is no table: expected it with dataset=csv"),
         ("dataset_regression:split=time", "split='time': expected random or ordered"),
         ("", "unknown generator ''"),
@@ -53,7 +55,7 @@ def test_wrong_parameters_are_named(spec, message):
     assert repr(spec) in str(error.value)
 
 
-@pytest.mark.parametrize("name", sorted(set(GENERATORS) - {"npz"}))
+@pytest.mark.parametrize("name", sorted(set(GENERATORS) - {"npz", "given"}))
 @pytest.mark.parametrize(
     "size",
     [
