@@ -122,7 +122,7 @@ def test_searches_have_seeds_of_their_own(monkeypatch):
     assert measured["programs_per_second"] == pytest.approx(2000)
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_every_op_is_timed(tmp_path):
     path = tmp_path / "ops.json"
     done = benchmark("--mode=ops", "--features_sizes=2", f"--json={path}")

@@ -129,7 +129,7 @@ def test_constants_are_tuned_and_nothing_else():
     assert tune_constants(program, evaluator, 0)[0] == program
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_large_features_run_in_the_memory_that_a_program_needs():
     spec = "scalar_linear_regression:features_size=1000,num_tasks=3,num_train_examples=20,num_valid_examples=10"
     tasks = make_tasks(spec)

@@ -42,7 +42,7 @@ def test_generated_programs_agree():
     assert counts["equal"] > 380 and counts.total() == 400
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_an_op_that_is_wrong_is_found(monkeypatch):
     wrong = {"std": lambda machine, kind, axis, a: machine.mean(abs(a), tuple(range(1, a.ndim)))}
     monkeypatch.setattr(vectorised_interpreter, "_OPS", vectorised_interpreter._OPS | wrong)

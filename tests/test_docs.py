@@ -19,7 +19,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 PAGES = [path for path in PAGES if "```python" in path.read_text()]
 # Pages that compile machines of their own.
-LONG = ("estimators", "losses", "own_data", "predictions")
+LONG = ("estimators", "library", "losses", "own_data", "predictions")
 
 
 def run(page: pathlib.Path) -> dict:

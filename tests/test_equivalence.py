@@ -337,9 +337,7 @@ def evaluator_of(tasks, dtype="float32"):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(
-    "tasks", [TASKS, pytest.param(CLASSES, marks=pytest.mark.thorough)], ids=lambda tasks: tasks.loss
-)
+@pytest.mark.parametrize("tasks", [TASKS, pytest.param(CLASSES, marks=pytest.mark.slow)], ids=lambda tasks: tasks.loss)
 def test_equal_keys_mean_equal_bits(tasks, dtype):
     """Programs with special numbers in them, beside the same with operands changed or lines replaced."""
     found = 0

@@ -52,7 +52,7 @@ def test_classes_are_predicted_in_words_and_the_same_each_time(data):
         np.testing.assert_array_equal(other.predict_proba(X), probabilities)
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_three_classes_start_from_softmax_regression(data):
     X, _, numbers = data
     labels = np.digitize(numbers, np.quantile(numbers, [0.3, 0.6])) * 5

@@ -65,6 +65,7 @@ def test_results_do_not_depend_on_threads_duplicates_or_company(make_tasks):
         np.testing.assert_array_equal(alone.fitness[0], expected.fitness[index])
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("strategy", ["switch", pytest.param("vmap", marks=pytest.mark.slow)])
 def test_room_for_the_addresses_in_use_changes_no_result(monkeypatch, strategy):
     # What random ops draw goes by the address that the program says.

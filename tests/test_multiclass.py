@@ -64,7 +64,7 @@ def test_both_strategies_agree_random_ops_included(tasks):
     np.testing.assert_array_equal(vmap.train_steps, switch.train_steps)
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_dead_lines_do_not_matter_and_equal_keys_mean_equal_behaviour(tasks):
     population = programs(1500, seed=3, lengths=(3, 4, 3))
     evaluator = evaluator_of(tasks)

@@ -173,7 +173,7 @@ def test_a_learner_scores_by_its_loss(loss):
     assert learner.score(*data[2:]) == pytest.approx(reference_interpreter.fitness(loss, np.mean(costs)), abs=1e-9)
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_baselines_are_scored_by_the_loss():
     """Gradient descent on cross-entropy is that for accuracy; logistic regression is better than a guess."""
     tasks = tasks_of("cross_entropy", num_train=100, num_valid=50)

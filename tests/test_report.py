@@ -105,6 +105,7 @@ def test_ancestry_leads_from_the_first_program_to_the_winner(run):
     assert few[0].program == live[0].program
 
 
+@pytest.mark.thorough
 def test_ancestry_and_report_survive_an_interrupt_and_a_resume(run, tmp_path):
     steps = iter(range(100))
     with pytest.raises(experiment.Interrupted):
@@ -239,6 +240,19 @@ def test_every_op_has_words():
         line = ops.example(op)
         (glossed,) = gloss(Program.from_text(f"def Learn():\n  {line}\n"))
         assert re.search(r"[a-z0-9]", glossed.words) and "{" not in glossed.words
+
+
+def test_words_of_ops_that_are_easily_confused():
+    """The release's semantics: axis 0 repeats a vector as columns; only a scalar's step is 1 at 0."""
+    words = words_of(
+        "def Learn():\n  m1 = bcast(v3, axis=0)\n  m2 = bcast(v3, axis=1)\n  s2 = heaviside(s3, 1.0)\n"
+        "  v4 = heaviside(v3, 1.0)\n  v5 = norm(m1, axis=0)\n"
+    )
+    assert words["m1 = bcast(v3, axis=0)"].endswith("whose columns are v3")
+    assert words["m2 = bcast(v3, axis=1)"].endswith("whose rows are v3")
+    assert words["s2 = heaviside(s3, 1.0)"].endswith("0 or more, else 0")
+    assert words["v4 = heaviside(v3, 1.0)"].endswith("above 0, else 0")
+    assert words["v5 = norm(m1, axis=0)"].endswith("lengths of the columns of m1")
 
 
 def test_the_picture_shows_every_instruction_and_what_memory_carries():

@@ -20,7 +20,7 @@ def reproduce(*arguments, code=0, timeout=300):
     return run_script("reproduce", *arguments, code=code, timeout=timeout)
 
 
-@pytest.mark.parametrize("name", [pytest.param("figure4_linear", marks=pytest.mark.thorough), "figure4_affine"])
+@pytest.mark.parametrize("name", [pytest.param("figure4_linear", marks=pytest.mark.slow), "figure4_affine"])
 def test_evolution_against_random_search(tmp_path, name):
     done = reproduce(name, "--repeats=3", "--max_individuals=2000", f"--output_dir={tmp_path}")
     kept = json.loads((tmp_path / f"{name}.json").read_text())

@@ -232,7 +232,7 @@ def test_programs_of_equal_behaviour_have_equal_fingerprints():
     assert (probe.train_steps == 10).all() and np.isnan(probe.fitness).all()
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_what_a_probe_knows_is_not_run_again():
     population = random_programs(300)
     huge = Program.from_text("def Predict():\n s2 = 1000.0\n s1 = s2 + s2\n")

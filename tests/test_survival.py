@@ -158,7 +158,7 @@ def test_workers_end_with_the_command(tmp_path, cache):
             time.sleep(0.1)
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_an_interrupt_of_all_processes_is_for_the_command(tmp_path, cache):
     """As a terminal sends it: to the command and its workers at once, whatever they are doing."""
     islands = ["--num_islands=2", "--num_workers=2", "--max_individuals=100000000"]

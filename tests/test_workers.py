@@ -69,7 +69,7 @@ def test_a_worker_that_dies_or_hangs_is_replaced(tmp_path, monkeypatch):
     assert not any(alive(worker) for worker in hit.values()) and not signal_workers(0)
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_a_hung_worker_holds_no_run_beyond_its_time(monkeypatch):
     monkeypatch.setattr(workers, "SILENT_SECONDS", 5.0)
     stopped = []

@@ -57,7 +57,7 @@ def test_flags_are_found_in_the_libraries_of_every_system(tmp_path, library):
     assert xla_flags.known_names(tmp_path) == {known}
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_an_older_jaxlib_runs_without_and_says_so():
     done = python(
         "from azero_jax import xla_flags, Evaluator, make_tasks, Program\n"
@@ -95,7 +95,7 @@ def test_a_notebook_that_has_used_jax_has_the_same_machine():
     assert late.stdout == early.stdout
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_a_machine_that_came_out_slow_is_reported():
     done = python(f"{LATE}; from azero_jax import xla_flags; xla_flags.do_without(){NOTEBOOK}")
     assert done.stderr.count("times slower than it should be") == 1
